@@ -1,0 +1,72 @@
+// Package event holds the messages of the feed and their coding. The schema is api/yupiao/v1/feed.proto; this package turns its
+// messages into values of the vocabulary and back, and refuses what contradicts itself, so that nothing after it has to.
+//
+// Invariants (cited by the tests as E1...):
+//
+//	E1 A decoder never panics and never allocates more than a small multiple of its input, whatever the input.
+//	E2 What a decoder accepts, the encoder writes so that decoding gives an equal value, in both codings.
+//	E3 An unknown field is ignored; an unknown enum value, a missing id or a range outside the limits is an error that names the field,
+//	   the value and what would be right.
+package event
+
+import (
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/inventory"
+	"github.com/yupiao/yupiao/pkg/rail"
+)
+
+// RunState is everything that a node needs to know of a run.
+type RunState struct {
+	Run     rail.RunID
+	Pattern rail.PatternID
+	Version rail.Version
+	// Suspended: the booking system sells nothing of the run; Reason is told to travellers.
+	Suspended bool
+	Reason    string
+	// SaleOpensAt: not on sale before; the zero time means on sale at once.
+	SaleOpensAt time.Time
+	// SaleClosesBefore is how long before departure from the from stop its sale closes.
+	SaleClosesBefore rail.Minutes
+	Classes          []inventory.Class
+}
+
+// RunDelta is one committed change of a run.
+type RunDelta struct {
+	Run     rail.RunID
+	Version rail.Version
+	Adjusts []inventory.Adjust
+	// Restated: the change is told by the RunState of this version, which was published just before.
+	Restated bool
+}
+
+// DeltaBatch carries changes of many runs of one partition.
+type DeltaBatch struct {
+	Deltas  []RunDelta
+	Digests []Digest
+	// Publisher and Batch say who published it and the how many-th it is of this publisher in this partition.
+	Publisher string
+	Batch     uint64
+}
+
+// Heartbeat proves freshness: everything committed up to Time lies at or below the marks.
+type Heartbeat struct {
+	Time      time.Time
+	Marks     []Mark
+	Interval  time.Duration
+	Publisher string
+	// StreamCreated is the birth of the delta stream that the marks belong to; zero if the publisher does not say.
+	StreamCreated time.Time
+}
+
+// Mark is the last acknowledged sequence of the delta stream for a partition.
+type Mark struct {
+	Partition rail.Partition
+	Sequence  uint64
+}
+
+// RunVersion is the last published version of a run.
+type RunVersion struct {
+	Run     rail.RunID
+	Version rail.Version
+}

@@ -1,0 +1,201 @@
+// Package feed carries events over NATS JetStream: a Publisher that keeps a booking backend's duties, and a Reader that brings the
+// events to a replica. It is the only package that knows NATS.
+//
+// The publisher's duties (cited by the tests as P1...):
+//
+//	P1 Deltas of one run are published in Revision order, each after the change is committed, at least once.
+//	P2 A RunState is published when a run opens, whenever something other than an adjust changes, every StateEvery deltas, and long
+//	   before the run's oldest delta not covered by a RunState leaves the delta stream: state + retained deltas always reach the present.
+//	P3 One publisher is in charge of a partition at a time. Taking charge moves the partition's last sequence, so that the next
+//	   publish of the former one is refused by the server (expected last sequence): it is fenced off, not merged.
+//	P4 Every change of a Version passes through the delta stream. One that is no sum of adjusts is a restated delta, right after its
+//	   RunState. So the delta stream alone orders and proves all versions, and marks of it prove freshness.
+//	P5 A heartbeat's time advances only as far as the backend says that every committed change was acknowledged.
+//	P6 A stream that vanished, was recreated or rolled back is noticed and everything is published again.
+//
+// JetStream is a transport that can be rebuilt, never the record: an acknowledged message may still be lost by a crash of its servers.
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/rail"
+)
+
+// Errors of the feed.
+var (
+	// ErrFenced: another publisher took charge of the partition. The caller must stop publishing: what it has not published, the other will.
+	ErrFenced = errors.New("fenced off by another publisher")
+	// ErrDiverged: the stream is not the one that was read before, or has lost messages that are still needed. Load again into a new sink.
+	ErrDiverged = errors.New("stream diverged")
+	// ErrStream: a stream is missing or its limits are not those of the contract.
+	ErrStream = errors.New("unfit stream")
+)
+
+// Streams and subjects of the contract.
+const (
+	streamReference = "YUPIAO_REFERENCE"
+	streamState     = "YUPIAO_STATE"
+	streamDelta     = "YUPIAO_DELTA"
+
+	subjectRoot      = "yupiao.v1."
+	subjectNetwork   = subjectRoot + "network"
+	subjectPattern   = subjectRoot + "pattern."
+	subjectState     = subjectRoot + "state."
+	subjectDelta     = subjectRoot + "delta."
+	subjectHeartbeat = subjectRoot + "heartbeat"
+	subjectRepair    = subjectRoot + "repair"
+	subjectVersions  = subjectRoot + "versions"
+
+	headerContentType = "Content-Type"
+)
+
+func stateSubject(run rail.RunID) string { return subjectState + run.String() }
+
+func deltaSubject(p rail.Partition) string { return subjectDelta + strconv.Itoa(int(p)) }
+
+// runOfSubject is the run of a state subject.
+func runOfSubject(subject string) (rail.RunID, error) {
+	return rail.ParseRunID(strings.TrimPrefix(subject, subjectState))
+}
+
+func partitionOfSubject(subject string) (rail.Partition, error) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(subject, subjectDelta), 10, 8)
+	if err != nil || n >= rail.Partitions {
+		return 0, fmt.Errorf("%w: subject %q; want %s0 to %s%d", event.ErrBroken, subject, subjectDelta, subjectDelta, rail.Partitions-1)
+	}
+	return rail.Partition(n), nil
+}
+
+// InProcess is an embedded server that can be reached without the network.
+type InProcess interface {
+	InProcessConn() (net.Conn, error)
+}
+
+// Options of a connection.
+type Options struct {
+	// URL of one or several servers, separated by commas. Not used with InProcess.
+	URL string
+	// InProcess, if set, is connected to directly.
+	InProcess InProcess
+	// Name shows up in the server's monitoring.
+	Name string
+	// Credentials is the path of a NATS credentials file; empty for none.
+	Credentials string
+	// OnState, if set, is told when the connection is lost (err set) and back (err nil).
+	OnState func(err error)
+}
+
+// Conn is a connection to the feed. It reconnects for ever. Safe for concurrent use.
+type Conn struct {
+	nc *nats.Conn
+	js jetstream.JetStream
+}
+
+// Connect opens a connection. It fails if no server answers within a few seconds.
+func Connect(o Options) (*Conn, error) {
+	opts := []nats.Option{
+		nats.Name(o.Name), nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond), nats.ReconnectJitter(250*time.Millisecond, time.Second),
+		nats.PingInterval(5 * time.Second), nats.MaxPingsOutstanding(2), nats.Timeout(5 * time.Second),
+	}
+	if o.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(o.InProcess))
+	}
+	if o.Credentials != "" {
+		opts = append(opts, nats.UserCredentials(o.Credentials))
+	}
+	if o.OnState != nil {
+		opts = append(opts,
+			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+				if err != nil {
+					o.OnState(err)
+				}
+			}),
+			nats.ReconnectHandler(func(*nats.Conn) { o.OnState(nil) }))
+	}
+	nc, err := nats.Connect(o.URL, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("connect to NATS at %q: %w", o.URL, err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		return nil, fmt.Errorf("open JetStream: %w", err)
+	}
+	return &Conn{nc: nc, js: js}, nil
+}
+
+// Close ends the connection. Readers and publishers on it end with an error.
+func (c *Conn) Close() { c.nc.Close() }
+
+// Limits of the streams.
+type Limits struct {
+	// DeltaAge is how long deltas are kept. Zero means 30 minutes.
+	DeltaAge time.Duration
+	// Replicas of each stream, 1 to 5. Zero means 1.
+	Replicas int
+}
+
+func (l Limits) orDefault() Limits {
+	if l.DeltaAge <= 0 {
+		l.DeltaAge = 30 * time.Minute
+	}
+	if l.Replicas <= 0 {
+		l.Replicas = 1
+	}
+	return l
+}
+
+// configs are the streams as the contract wants them. File storage always: a memory stream with a long sparse range of sequences stalls its
+// publishers whenever a reader starts (nats-server issue 7821).
+func (l Limits) configs() []jetstream.StreamConfig {
+	base := jetstream.StreamConfig{Storage: jetstream.FileStorage, Replicas: l.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld}
+	reference, state, delta := base, base, base
+	reference.Name, reference.Subjects = streamReference, []string{subjectNetwork, subjectPattern + "*"}
+	reference.MaxMsgsPerSubject, reference.AllowDirect = 1, true
+	state.Name, state.Subjects = streamState, []string{subjectState + "*.*"}
+	state.MaxMsgsPerSubject, state.AllowDirect, state.AllowMsgTTL = 1, true, true
+	delta.Name, delta.Subjects = streamDelta, []string{subjectDelta + "*"}
+	delta.MaxAge, delta.MaxMsgsPerSubject = l.DeltaAge, -1
+	return []jetstream.StreamConfig{reference, state, delta}
+}
+
+// ensureStreams creates the streams or brings their limits up to date.
+func (c *Conn) ensureStreams(ctx context.Context, l Limits) error {
+	for _, cfg := range l.orDefault().configs() {
+		if _, err := c.js.CreateOrUpdateStream(ctx, cfg); err != nil {
+			return fmt.Errorf("%w: create %s: %w", ErrStream, cfg.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkStream looks a stream up and holds it to the contract, without changing it.
+func (c *Conn) checkStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	s, err := c.js.Stream(ctx, want.Name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w (the publisher creates it)", ErrStream, want.Name, err)
+	}
+	got := s.CachedInfo().Config
+	switch {
+	case got.Storage != jetstream.FileStorage:
+		return nil, fmt.Errorf("%w: %s: storage is %s; want file", ErrStream, want.Name, got.Storage)
+	case got.MaxMsgsPerSubject != want.MaxMsgsPerSubject:
+		return nil, fmt.Errorf("%w: %s: max_msgs_per_subject is %d; want %d", ErrStream, want.Name, got.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
+	case want.AllowDirect && !got.AllowDirect:
+		return nil, fmt.Errorf("%w: %s: allow_direct is false; want true", ErrStream, want.Name)
+	case want.MaxAge == 0 && got.MaxAge != 0:
+		return nil, fmt.Errorf("%w: %s: max_age is %s; want none", ErrStream, want.Name, got.MaxAge)
+	}
+	return s, nil
+}

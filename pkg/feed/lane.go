@@ -1,0 +1,185 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/rail"
+)
+
+func (r *Reader) lane(p rail.Partition) chan item { return r.lanes[int(p)%len(r.lanes)] }
+
+func (r *Reader) enqueue(ctx context.Context, it item) error {
+	select {
+	case r.lane(it.partition) <- it:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// work is one lane: it decodes what belongs to its partitions and hands it over, one at a time.
+func (r *Reader) work(ctx context.Context, lane chan item) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case it := <-lane:
+			r.do(&it)
+		}
+	}
+}
+
+func (r *Reader) do(it *item) {
+	switch it.kind {
+	case kindCall:
+		it.call()
+	case kindState:
+		state, err := event.DecodeState(it.data, it.format)
+		if err == nil && stateSubject(state.Run) != it.position.Subject {
+			err = fmt.Errorf("%w: state: run %s does not belong on subject %s", event.ErrBroken, state.Run, it.position.Subject)
+		}
+		if err != nil {
+			r.sink.Broken(it.partition, 1, it.position, err)
+			return
+		}
+		r.sink.State(it.partition, state)
+	case kindDeltas:
+		r.doDeltas(it)
+	}
+}
+
+func (r *Reader) doDeltas(it *item) {
+	batch, faults, err := event.DecodeDeltas(it.data, it.format)
+	if err != nil {
+		r.sink.Broken(it.partition, 1, it.position, err)
+		batch = &event.DeltaBatch{} // it was read, whatever it was: the position moves on, its runs will show a gap
+	}
+	kept := batch.Deltas[:0]
+	for _, d := range batch.Deltas {
+		if p := d.Run.Partition(); p != it.partition {
+			faults = append(faults, fmt.Errorf("%w: delta: run %s belongs to partition %d", event.ErrBroken, d.Run, p))
+			continue
+		}
+		kept = append(kept, d)
+	}
+	batch.Deltas = kept
+	if len(faults) > 0 {
+		r.sink.Broken(it.partition, len(faults), it.position, errors.Join(faults[:min(len(faults), 3)]...))
+	}
+	r.sink.Deltas(it.partition, batch, it.position.Sequence)
+}
+
+// inLane makes a call in a partition's lane.
+func (r *Reader) inLane(ctx context.Context, p rail.Partition, call func()) error {
+	return r.enqueue(ctx, item{partition: p, kind: kindCall, call: call})
+}
+
+// barrier waits until all that was handed to the lanes before is done.
+func (r *Reader) barrier(ctx context.Context) error {
+	for i := range r.lanes {
+		done := make(chan struct{})
+		if err := r.inLane(ctx, rail.Partition(i), func() { close(done) }); err != nil {
+			return err
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (r *Reader) tick(ctx context.Context) error {
+	ticker := time.NewTicker(tickInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		for p := range rail.Partition(rail.Partitions) {
+			if err := r.inLane(ctx, p, func() { r.sink.Tick(p) }); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// FetchState reads a run's last RunState from the stream and hands it over in its turn. A stale copy does no harm: the sink compares Versions.
+func (r *Reader) FetchState(ctx context.Context, run rail.RunID) error {
+	stream, err := r.conn.js.Stream(ctx, streamState)
+	if err != nil {
+		return fmt.Errorf("fetch state of %s: %w", run, err)
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, stateSubject(run))
+	if err != nil {
+		return fmt.Errorf("fetch state of %s: %w", run, err)
+	}
+	return r.handOverState(ctx, msg.Subject, msg.Data, event.FormatOf(msg.Header.Get(headerContentType)), msg.Sequence)
+}
+
+// FetchPattern reads a pattern from the stream and hands it over.
+func (r *Reader) FetchPattern(ctx context.Context, id rail.PatternID) error {
+	stream, err := r.conn.js.Stream(ctx, streamReference)
+	if err != nil {
+		return fmt.Errorf("fetch pattern %s: %w", id, err)
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, subjectPattern+string(id))
+	if err != nil {
+		return fmt.Errorf("fetch pattern %s: %w", id, err)
+	}
+	pattern, err := event.DecodePattern(msg.Data, event.FormatOf(msg.Header.Get(headerContentType)))
+	if err != nil {
+		return fmt.Errorf("fetch pattern %s: %w", id, err)
+	}
+	r.sink.Pattern(pattern)
+	return nil
+}
+
+// AskState asks the publisher to publish a run's present RunState. It comes through the stream.
+func (r *Reader) AskState(ctx context.Context, run rail.RunID, held rail.Version) error {
+	data, err := event.EncodeRepairRequest(event.RepairRequest{Run: run, Held: held})
+	if err != nil {
+		return err
+	}
+	answer, err := r.conn.nc.RequestWithContext(ctx, subjectRepair, data)
+	if err != nil {
+		return fmt.Errorf("ask for the state of %s: %w", run, err)
+	}
+	refusal, err := event.DecodeRepairReply(answer.Data, formatOf(answer))
+	if err != nil {
+		return err
+	}
+	if refusal != "" {
+		return fmt.Errorf("ask for the state of %s: refused: %s", run, refusal)
+	}
+	return nil
+}
+
+// AskVersions asks the publisher for the versions behind a digest and hands them over in their turn.
+func (r *Reader) AskVersions(ctx context.Context, p rail.Partition, date rail.Date) error {
+	data, err := event.EncodeVersionsRequest(event.VersionsRequest{Partition: p, Date: date})
+	if err != nil {
+		return err
+	}
+	answer, err := r.conn.nc.RequestWithContext(ctx, subjectVersions, data)
+	if err != nil {
+		return fmt.Errorf("ask for versions of %s: %w", date, err)
+	}
+	runs, err := event.DecodeVersions(answer.Data, formatOf(answer))
+	if err != nil {
+		return err
+	}
+	return r.inLane(ctx, p, func() { r.sink.Versions(p, date, runs) })
+}
+
+// IsMissing reports whether an error of FetchState or FetchPattern says that the stream has no such message.
+func IsMissing(err error) bool { return errors.Is(err, jetstream.ErrMsgNotFound) }

@@ -1,0 +1,332 @@
+package feed
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// Authority is the booking system as a publisher asks it.
+type Authority interface {
+	// State is a run as it is now, at its present version; false for a run that it does not know. Safe for concurrent use.
+	State(run rail.RunID) (event.RunState, bool)
+}
+
+// Change is one committed change of a run. State is set where Delta.Restated is, and tells that version.
+type Change struct {
+	Delta event.RunDelta
+	State *event.RunState
+}
+
+// PublisherOptions tune a Publisher; zero values take the defaults.
+type PublisherOptions struct {
+	// Name says who publishes; it must be unique. Default: random.
+	Name string
+	// Limits of the streams.
+	Limits Limits
+	// StateEvery is how many deltas of a run may go by without a RunState. Default 200: at 5,000 changes/s that is 25 states/s.
+	StateEvery int
+	// HeartbeatEvery, default 250 ms, and DigestEvery, default 10 s.
+	HeartbeatEvery, DigestEvery time.Duration
+	// KeepAfterArrival is how long a run's state outlives its arrival. Default, and at least, 24 h, so that no run of today is missing.
+	KeepAfterArrival time.Duration
+	// BatchSize is the most deltas in a message. Default 500.
+	BatchSize int
+	// Clock is the time; default time.Now.
+	Clock func() time.Time
+}
+
+func (o PublisherOptions) orDefault() PublisherOptions {
+	o.Limits = o.Limits.orDefault()
+	if o.Name == "" {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+		o.Name = hex.EncodeToString(b[:])
+	}
+	o.StateEvery = orDefault(o.StateEvery, 200)
+	o.HeartbeatEvery = orDefault(o.HeartbeatEvery, 250*time.Millisecond)
+	o.DigestEvery = orDefault(o.DigestEvery, 10*time.Second)
+	o.KeepAfterArrival = max(o.KeepAfterArrival, 24*time.Hour)
+	o.BatchSize = orDefault(o.BatchSize, 500)
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	return o
+}
+
+func orDefault[T int | time.Duration](v, fallback T) T {
+	if v <= 0 {
+		return fallback
+	}
+	return v
+}
+
+// Publisher keeps P1 to P6 for a booking backend. All methods are safe for concurrent use, but the changes of one run must come in order.
+type Publisher struct {
+	conn      *Conn
+	authority Authority
+	opts      PublisherOptions
+	writers   [rail.Partitions]*partitionWriter
+
+	complete atomic.Int64 // UnixNano up to which everything committed was acknowledged (P5); 0: nothing said yet
+	fenced   atomic.Bool
+	created  atomic.Int64 // UnixNano of the delta stream's birth
+
+	seen map[string]sight // by stream, of lookAtStreams alone
+	owed bool             // everything must be published again; of lookAtStreams alone
+
+	mu        sync.Mutex // guards what follows
+	network   *timetable.Network
+	location  *time.Location
+	patterns  map[rail.PatternID]*timetable.Pattern
+	uncovered map[rail.RunID]uncovered
+
+	stats publisherStats
+}
+
+// uncovered are a run's deltas since its last RunState.
+type uncovered struct {
+	count  int
+	oldest time.Time
+}
+
+// NewPublisher creates the streams where they are missing and takes charge of all partitions (P3).
+func NewPublisher(ctx context.Context, conn *Conn, authority Authority, opts PublisherOptions) (*Publisher, error) {
+	p := &Publisher{
+		conn: conn, authority: authority, opts: opts.orDefault(), patterns: map[rail.PatternID]*timetable.Pattern{},
+		uncovered: map[rail.RunID]uncovered{}, seen: map[string]sight{},
+	}
+	if err := conn.ensureStreams(ctx, p.opts.Limits); err != nil {
+		return nil, err
+	}
+	for i := range p.writers {
+		p.writers[i] = &partitionWriter{publisher: p, partition: rail.Partition(i), published: map[rail.Date]map[rail.RunID]rail.Version{}}
+	}
+	if err := p.lookAtStreams(ctx); err != nil {
+		return nil, err
+	}
+	return p, p.eachWriter(func(w *partitionWriter) error { return w.claim(ctx) })
+}
+
+func (p *Publisher) eachWriter(do func(*partitionWriter) error) error {
+	var group errgroup.Group
+	for _, w := range p.writers {
+		group.Go(func() error { return do(w) })
+	}
+	return group.Wait()
+}
+
+// Name is the publisher's name as it stands in its messages.
+func (p *Publisher) Name() string { return p.opts.Name }
+
+// Network publishes the network. It must come before the first Publish.
+func (p *Publisher) Network(ctx context.Context, n *timetable.Network) error {
+	loc, err := time.LoadLocation(n.Timezone)
+	if err != nil {
+		return fmt.Errorf("network timezone: %w", err)
+	}
+	if err := n.Validate(); err != nil {
+		return err
+	}
+	data, err := event.EncodeNetwork(n, event.Protobuf)
+	if err != nil {
+		return err
+	}
+	if err := p.conn.publishEach(ctx, []message{{subject: subjectNetwork, data: data}}, nil); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	p.network, p.location = n, loc
+	p.mu.Unlock()
+	return nil
+}
+
+// Patterns publishes patterns. Each must come before the first state that refers to it.
+func (p *Publisher) Patterns(ctx context.Context, patterns []*timetable.Pattern) error {
+	messages := make([]message, 0, len(patterns))
+	for _, pattern := range patterns {
+		if err := pattern.Validate(); err != nil {
+			return err
+		}
+		data, err := event.EncodePattern(pattern, event.Protobuf)
+		if err != nil {
+			return err
+		}
+		messages = append(messages, message{subject: subjectPattern + string(pattern.ID), data: data})
+	}
+	if err := p.conn.publishEach(ctx, messages, nil); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	for _, pattern := range patterns {
+		p.patterns[pattern.ID] = pattern
+	}
+	p.mu.Unlock()
+	return nil
+}
+
+// Publish sends committed changes: their RunStates first, then their deltas, in order (P1, P4). It returns when all are acknowledged, and retries
+// until then or until ctx ends. After an error the caller sends the same changes again: replicas drop what they know. ErrFenced is final.
+func (p *Publisher) Publish(ctx context.Context, changes []Change) error {
+	if p.fenced.Load() {
+		return ErrFenced
+	}
+	var states []*event.RunState
+	var deltas [rail.Partitions][]event.RunDelta
+	for i := range changes {
+		c := &changes[i]
+		if c.State != nil {
+			states = append(states, c.State)
+		}
+		part := c.Delta.Run.Partition()
+		deltas[part] = append(deltas[part], c.Delta)
+	}
+	if err := p.states(ctx, latest(states)); err != nil {
+		return err
+	}
+	return p.eachWriter(func(w *partitionWriter) error { return w.deltas(ctx, deltas[w.partition]) })
+}
+
+// latest keeps the last state of each run: a stream that keeps one message a subject has no use for the others.
+func latest(states []*event.RunState) []*event.RunState {
+	last := make(map[rail.RunID]int, len(states))
+	for i, s := range states {
+		if k, ok := last[s.Run]; !ok || s.Version.Above(states[k].Version) {
+			last[s.Run] = i
+		}
+	}
+	out := make([]*event.RunState, 0, len(last))
+	for _, i := range slices.Sorted(maps.Values(last)) {
+		out = append(out, states[i])
+	}
+	return out
+}
+
+// Complete says that every change committed up to t was acknowledged by Publish (P5). An earlier t than before is ignored.
+func (p *Publisher) Complete(t time.Time) {
+	for now := t.UnixNano(); ; {
+		old := p.complete.Load()
+		if now <= old || p.complete.CompareAndSwap(old, now) {
+			return
+		}
+	}
+}
+
+// states publishes RunStates with an expiry after arrival.
+func (p *Publisher) states(ctx context.Context, states []*event.RunState) error {
+	messages := make([]message, 0, len(states))
+	for _, s := range states {
+		ttl, err := p.expiry(s)
+		if err != nil {
+			return err
+		}
+		if ttl < time.Second {
+			continue // the run is long over
+		}
+		data, err := event.EncodeState(s, event.Protobuf)
+		if err != nil {
+			return err
+		}
+		messages = append(messages, message{subject: stateSubject(s.Run), data: data, ttl: ttl, run: s.Run})
+	}
+	err := p.conn.publishEach(ctx, messages, func(m *message) { p.covered(m.run) })
+	p.stats.states.Add(uint64(len(messages)))
+	return err
+}
+
+func (p *Publisher) expiry(s *event.RunState) (time.Duration, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pattern := p.patterns[s.Pattern]
+	if pattern == nil || p.location == nil {
+		return 0, fmt.Errorf("state of %s: pattern %s and the network must be published first", s.Run, s.Pattern)
+	}
+	arrival := s.Run.Date.At(pattern.Arrival(), p.location)
+	return arrival.Add(p.opts.KeepAfterArrival).Sub(p.opts.Clock()).Truncate(time.Second), nil
+}
+
+func (p *Publisher) covered(run rail.RunID) {
+	p.mu.Lock()
+	delete(p.uncovered, run)
+	p.mu.Unlock()
+}
+
+// uncover notes published deltas, so that the run's state follows in time (P2).
+func (p *Publisher) uncover(deltas []event.RunDelta) {
+	now := p.opts.Clock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range deltas {
+		if deltas[i].Restated {
+			continue
+		}
+		u := p.uncovered[deltas[i].Run]
+		if u.count++; u.count == 1 {
+			u.oldest = now
+		}
+		p.uncovered[deltas[i].Run] = u
+	}
+}
+
+// due lists the runs whose state must be published now: after StateEvery deltas, or when half of the deltas' life has gone (P2).
+func (p *Publisher) due() (runs []rail.RunID) {
+	now := p.opts.Clock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for run, u := range p.uncovered {
+		if u.count >= p.opts.StateEvery || now.Sub(u.oldest) > p.opts.Limits.DeltaAge/2 {
+			runs = append(runs, run)
+		}
+	}
+	return runs
+}
+
+// restate publishes the present states of runs.
+func (p *Publisher) restate(ctx context.Context, runs []rail.RunID) error {
+	states := make([]*event.RunState, 0, len(runs))
+	for _, run := range runs {
+		if s, ok := p.authority.State(run); ok {
+			states = append(states, &s)
+		} else {
+			p.covered(run)
+		}
+	}
+	return p.states(ctx, states)
+}
+
+// Stats of a publisher since it started.
+type Stats struct {
+	// Deltas, Batches and States were acknowledged; Digests were sent.
+	Deltas, Batches, States, Digests uint64
+	// Retries of a publish that had no answer or a wrong one.
+	Retries uint64
+	// Repairs that nodes asked for.
+	Repairs uint64
+	// Republished counts the times that everything was published again since a stream was not the one it was (P6).
+	Republished uint64
+}
+
+type publisherStats struct {
+	deltas, batches, states, digests, retries, repairs, republished atomic.Uint64
+}
+
+// Stats is a snapshot.
+func (p *Publisher) Stats() Stats {
+	s := &p.stats
+	return Stats{
+		Deltas: s.deltas.Load(), Batches: s.batches.Load(), States: s.states.Load(), Digests: s.digests.Load(),
+		Retries: s.retries.Load(), Repairs: s.repairs.Load(), Republished: s.republished.Load(),
+	}
+}

@@ -1,0 +1,169 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/rail"
+)
+
+// Serve does a publisher's standing duties until ctx ends (nil) or it is fenced off (ErrFenced): heartbeats (P5), digests, states that are due
+// (P2), the look at the streams (P6), and answers to nodes.
+func (p *Publisher) Serve(ctx context.Context) error {
+	for subject, answer := range map[string]func(*nats.Msg) ([]byte, error){subjectRepair: p.answerRepair, subjectVersions: p.answerVersions} {
+		sub, err := p.conn.nc.Subscribe(subject, func(m *nats.Msg) { reply(m, answer) })
+		if err != nil {
+			return fmt.Errorf("subscribe to %s: %w", subject, err)
+		}
+		defer func() { _ = sub.Unsubscribe() }() // the connection may be gone already
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return every(ctx, p.opts.HeartbeatEvery, p.heartbeat) })
+	group.Go(func() error { return every(ctx, p.opts.DigestEvery, p.digest) })
+	group.Go(func() error {
+		return every(ctx, time.Second, func(ctx context.Context) error { return p.restate(ctx, p.due()) })
+	})
+	group.Go(func() error { return every(ctx, 2*time.Second, p.lookAtStreams) })
+	if err := group.Wait(); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// every does a duty at an interval. Being fenced off ends it; any other failure is the network's, and the next round tries again.
+func every(ctx context.Context, interval time.Duration, duty func(context.Context) error) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+		if err := duty(ctx); errors.Is(err, ErrFenced) {
+			return err
+		}
+	}
+}
+
+func (p *Publisher) heartbeat(context.Context) error {
+	complete := p.complete.Load() // before the marks: they may only be later (P5)
+	if complete == 0 || p.fenced.Load() {
+		return nil
+	}
+	h := event.Heartbeat{
+		Time: time.Unix(0, complete), Interval: p.opts.HeartbeatEvery, Publisher: p.opts.Name, StreamCreated: time.Unix(0, p.created.Load()),
+	}
+	for _, w := range p.writers {
+		h.Marks = append(h.Marks, w.mark())
+	}
+	data, err := event.EncodeHeartbeat(&h, event.Protobuf)
+	if err != nil {
+		return err
+	}
+	return p.conn.nc.Publish(subjectHeartbeat, data)
+}
+
+// digest covers the service dates that no node may have let go: today's and later ones.
+func (p *Publisher) digest(ctx context.Context) error {
+	p.mu.Lock()
+	loc := p.location
+	p.mu.Unlock()
+	if loc == nil {
+		return nil
+	}
+	today := rail.DateOf(p.opts.Clock(), loc)
+	return p.eachWriter(func(w *partitionWriter) error { return w.digests(ctx, today) })
+}
+
+// lookAtStreams notices a stream that is not the one it was, and then publishes everything again (P6). Only one goroutine looks at a time.
+func (p *Publisher) lookAtStreams(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	for _, cfg := range p.opts.Limits.configs() {
+		now, err := p.conn.look(ctx, cfg.Name)
+		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+		p.owed = p.owed || now.diverged(p.seen[cfg.Name])
+		p.seen[cfg.Name] = now
+		if cfg.Name == streamDelta {
+			p.created.Store(now.created.UnixNano())
+		}
+	}
+	if !p.owed {
+		return nil
+	}
+	err := p.republish(ctx)
+	p.owed = err != nil
+	return err
+}
+
+// republish publishes the reference data and every run's present state again.
+func (p *Publisher) republish(ctx context.Context) error {
+	if err := p.conn.ensureStreams(ctx, p.opts.Limits); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	network, patterns := p.network, slices.Collect(maps.Values(p.patterns))
+	p.mu.Unlock()
+	if network != nil {
+		if err := errors.Join(p.Network(ctx, network), p.Patterns(ctx, patterns)); err != nil {
+			return err
+		}
+	}
+	p.stats.republished.Add(1)
+	return p.restate(ctx, p.runs())
+}
+
+func (p *Publisher) runs() (all []rail.RunID) {
+	for _, w := range p.writers {
+		w.mu.Lock()
+		for _, day := range w.published {
+			all = slices.AppendSeq(all, maps.Keys(day))
+		}
+		w.mu.Unlock()
+	}
+	return all
+}
+
+// reply answers a request; a request that cannot be understood gets no answer.
+func reply(m *nats.Msg, answer func(*nats.Msg) ([]byte, error)) {
+	if data, err := answer(m); err == nil && data != nil {
+		_ = m.Respond(data) // the asker asks again
+	}
+}
+
+func formatOf(m *nats.Msg) event.Format { return event.FormatOf(m.Header.Get(headerContentType)) }
+
+func (p *Publisher) answerRepair(m *nats.Msg) ([]byte, error) {
+	request, err := event.DecodeRepairRequest(m.Data, formatOf(m))
+	if err != nil || p.fenced.Load() {
+		return nil, err
+	}
+	p.stats.repairs.Add(1)
+	state, ok := p.authority.State(request.Run)
+	if !ok {
+		return event.EncodeRepairReply(fmt.Errorf("run %s is not known", request.Run))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return event.EncodeRepairReply(p.states(ctx, []*event.RunState{&state}))
+}
+
+func (p *Publisher) answerVersions(m *nats.Msg) ([]byte, error) {
+	request, err := event.DecodeVersionsRequest(m.Data, formatOf(m))
+	if err != nil || p.fenced.Load() {
+		return nil, err
+	}
+	return event.EncodeVersions(p.writers[request.Partition].versions(request.Date))
+}

@@ -1,0 +1,283 @@
+package inventory
+
+import (
+	"fmt"
+
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// Writer applies changes to tables. It holds scratch space only, so that one Writer serves all runs of a partition without allocating; it
+// is not safe for concurrent use.
+type Writer struct {
+	groups []group
+	words  []uint64 // next content of the dirty cells
+	dirty  []int    // cells that the change touches
+	marked []bool   // whether a cell is in dirty
+}
+
+// maxVolume keeps the three sums that spread adds up within 32 bits.
+const maxVolume = 1 << 29
+
+// group is the part of a change that concerns one bucket.
+type group struct {
+	class  int
+	bucket int
+	// lo and hi bound the stops touched.
+	lo, hi rail.StopIndex
+	// volume is the sum of the sizes of the adjusts; it bounds every number that spread can meet.
+	volume int64
+	// diff is what the change adds: by OD, for Pool by segment. Zero outside a call.
+	diff []int32
+}
+
+// Apply makes all of a change or none of it. A reader sees each cell as it was before or as it is after (I3). The error wraps ErrAdjust
+// or ErrBreach, and the table is then untouched.
+func (w *Writer) Apply(t *Table, adjusts []Adjust) error {
+	err := w.collect(t, adjusts)
+	for i := 0; err == nil && i < len(w.groups); i++ {
+		err = w.groups[i].check(t)
+	}
+	if err == nil {
+		w.commit(t)
+	}
+	w.reset(t)
+	return err
+}
+
+// collect sums the adjusts up bucket by bucket.
+func (w *Writer) collect(t *Table, adjusts []Adjust) error {
+	for i := range adjusts {
+		a := &adjusts[i]
+		class := t.column(a.Class)
+		if class < 0 || int(a.Bucket) >= len(t.classes[class].buckets) {
+			return fmt.Errorf("%w: class %q bucket %d is not in the run", ErrAdjust, a.Class, a.Bucket)
+		}
+		if a.From >= a.To || int(a.To) >= t.stops {
+			return fmt.Errorf("%w: class %q: stops [%d, %d); want from < to < %d", ErrAdjust, a.Class, a.From, a.To, t.stops)
+		}
+		if a.By < -rail.MaxCount || a.By > rail.MaxCount {
+			return fmt.Errorf("%w: class %q: by %d; want at most %d either way", ErrAdjust, a.Class, a.By, rail.MaxCount)
+		}
+		g := w.group(t, class, int(a.Bucket))
+		if g.volume += int64(max(a.By, -a.By)); g.volume > maxVolume {
+			return fmt.Errorf("%w: class %q bucket %d: the adjusts add up to %d; want at most %d", ErrBreach, a.Class, a.Bucket, g.volume, maxVolume)
+		}
+		g.add(t, a)
+	}
+	for i := range w.groups {
+		w.groups[i].spread(t)
+	}
+	return nil
+}
+
+// group finds or opens the group of a bucket.
+func (w *Writer) group(t *Table, class, bucket int) *group {
+	for i := range w.groups {
+		if g := &w.groups[i]; g.class == class && g.bucket == bucket {
+			return g
+		}
+	}
+	if len(w.groups) == cap(w.groups) {
+		w.groups = append(w.groups, group{})
+	} else {
+		w.groups = w.groups[:len(w.groups)+1] // keeps the diff of an earlier use
+	}
+	g := &w.groups[len(w.groups)-1]
+	g.class, g.bucket, g.volume = class, bucket, 0
+	g.lo, g.hi = rail.StopIndex(t.stops), 0
+	if n := timetable.NumODs(t.stops); len(g.diff) < n {
+		g.diff = make([]int32, n)
+	}
+	return g
+}
+
+func (g *group) of(t *Table) *bucket { return &t.classes[g.class].buckets[g.bucket] }
+
+// add notes one adjust. Windows are noted at their own OD and spread later.
+func (g *group) add(t *Table, a *Adjust) {
+	g.lo, g.hi = min(g.lo, a.From), max(g.hi, a.To)
+	if g.of(t).kind != Pool {
+		g.diff[timetable.OD(t.stops, a.From, a.To)] += int32(a.By)
+		return
+	}
+	for s := a.From; s < a.To; s++ {
+		g.diff[s] += int32(a.By)
+	}
+}
+
+// spread turns changed windows into changed counts: a count is the sum of the windows that cover it, so with a rising and b falling
+// count(a,b) = window(a,b) + count(a-1,b) + count(a,b+1) - count(a-1,b+1), a two-dimensional prefix sum.
+func (g *group) spread(t *Table) {
+	if g.of(t).kind != Windows {
+		return
+	}
+	for a := g.lo; a < g.hi; a++ {
+		row := timetable.OD(t.stops, a, a+1) - int(a) - 1 // row+b is OD(a, b)
+		above := 0
+		if a > g.lo {
+			above = timetable.OD(t.stops, a-1, a) - int(a)
+		}
+		for b := g.hi; b > a; b-- {
+			sum := g.diff[row+int(b)]
+			if b < g.hi {
+				sum += g.diff[row+int(b)+1]
+			}
+			if a > g.lo {
+				sum += g.diff[above+int(b)]
+				if b < g.hi {
+					sum -= g.diff[above+int(b)+1]
+				}
+			}
+			g.diff[row+int(b)] = sum
+		}
+	}
+}
+
+// check holds the bucket to I1 and I2 as it would be after the change.
+func (g *group) check(t *Table) error {
+	b := g.of(t)
+	if b.kind == Pool {
+		return g.checkSegments(t, b)
+	}
+	for from := g.lo; from < g.hi; from++ {
+		for to := from + 1; to <= g.hi; to++ {
+			n := g.after(t, b, from, to)
+			if n < 0 || n > b.capacity {
+				return g.breach(t, from, to, n, fmt.Sprintf("want 0 to %d", b.capacity))
+			}
+			if b.kind != Windows {
+				continue
+			}
+			if int(to)+1 < t.stops && n < g.after(t, b, from, to+1) || from > 0 && n < g.after(t, b, from-1, to) {
+				return g.breach(t, from, to, n, "want no fewer than on a longer OD around it")
+			}
+		}
+	}
+	return nil
+}
+
+func (g *group) checkSegments(t *Table, b *bucket) error {
+	for s := g.lo; s < g.hi; s++ {
+		if n := rail.SeatCount(b.counts[s]) + rail.SeatCount(g.diff[s]); n < 0 || n > b.capacity {
+			return g.breach(t, s, s+1, n, fmt.Sprintf("want 0 to %d", b.capacity))
+		}
+	}
+	return nil
+}
+
+func (g *group) breach(t *Table, from, to rail.StopIndex, n rail.SeatCount, want string) error {
+	return fmt.Errorf("%w: class %q bucket %d stops [%d, %d) would have %d; %s", ErrBreach, t.classes[g.class].code, g.bucket, from, to, n, want)
+}
+
+// after is a count as it would be after the change. The diff is zero outside the touched stops.
+func (g *group) after(t *Table, b *bucket, from, to rail.StopIndex) rail.SeatCount {
+	od := timetable.OD(t.stops, from, to)
+	n := rail.SeatCount(0)
+	if b.direct {
+		n = rail.SeatCount(t.cells[od*t.width+g.class/lanes].Load() >> shift(g.class) & laneMask)
+	} else {
+		n = rail.SeatCount(b.counts[od])
+	}
+	return n + rail.SeatCount(g.diff[od])
+}
+
+func shift(class int) int { return class % lanes * laneBits }
+
+// commit stages every touched cell and then stores each once, so that no reader sees one class of a change without the other.
+func (w *Writer) commit(t *Table) {
+	w.fit(len(t.cells))
+	for i := range w.groups {
+		w.stage(t, &w.groups[i])
+	}
+	for _, c := range w.dirty {
+		if w.words[c] != t.cells[c].Load() {
+			t.cells[c].Store(w.words[c])
+		}
+		w.marked[c] = false
+	}
+	w.dirty = w.dirty[:0]
+}
+
+func (w *Writer) fit(cells int) {
+	if len(w.words) < cells {
+		w.words, w.marked = make([]uint64, cells), make([]bool, cells)
+	}
+}
+
+func (w *Writer) stage(t *Table, g *group) {
+	b := g.of(t)
+	if b.kind == Pool {
+		w.stagePool(t, g, b)
+		return
+	}
+	for from := g.lo; from < g.hi; from++ {
+		for to := from + 1; to <= g.hi; to++ {
+			od := timetable.OD(t.stops, from, to)
+			d := g.diff[od]
+			if d == 0 {
+				continue
+			}
+			if !b.direct {
+				b.counts[od] = uint16(int32(b.counts[od]) + d)
+			}
+			if b.allows(from, to) {
+				w.bump(t, g.class, od, d)
+			}
+		}
+	}
+}
+
+// stagePool: every OD that meets a touched segment has a new minimum.
+func (w *Writer) stagePool(t *Table, g *group, b *bucket) {
+	for from := rail.StopIndex(0); from < g.hi; from++ {
+		before, after := rail.SeatCount(rail.MaxCount), rail.SeatCount(rail.MaxCount)
+		for to := from + 1; int(to) < t.stops; to++ {
+			n := rail.SeatCount(b.counts[to-1])
+			before = min(before, n)
+			after = min(after, n+g.segment(to-1))
+			if before != after && b.allows(from, to) {
+				w.bump(t, g.class, timetable.OD(t.stops, from, to), int32(after-before))
+			}
+		}
+	}
+	for s := g.lo; s < g.hi; s++ {
+		b.counts[s] = uint16(int32(b.counts[s]) + g.diff[s])
+	}
+}
+
+func (g *group) segment(s rail.StopIndex) rail.SeatCount {
+	if s < g.lo || s >= g.hi {
+		return 0
+	}
+	return rail.SeatCount(g.diff[s])
+}
+
+// bump changes one class's count in a staged cell. Sums stay within a lane: a class's capacity is at most MaxCount.
+func (w *Writer) bump(t *Table, class, od int, by int32) {
+	c := od*t.width + class/lanes
+	if !w.marked[c] {
+		w.marked[c] = true
+		w.words[c] = t.cells[c].Load()
+		w.dirty = append(w.dirty, c)
+	}
+	s := shift(class)
+	n := uint64(int32(w.words[c]>>s&laneMask)+by) & laneMask
+	w.words[c] = w.words[c]&^(laneMask<<s) | n<<s
+}
+
+// reset clears what the change left in the diffs.
+func (w *Writer) reset(t *Table) {
+	for i := range w.groups {
+		g := &w.groups[i]
+		if g.of(t).kind == Pool {
+			clear(g.diff[:t.stops-1])
+			continue
+		}
+		for a := g.lo; a < g.hi; a++ {
+			row := timetable.OD(t.stops, a, a+1)
+			clear(g.diff[row : row+int(g.hi-a)])
+		}
+	}
+	w.groups = w.groups[:0]
+}

@@ -1,0 +1,148 @@
+package replica
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/rail"
+)
+
+// freshness proves how old a replica is (R7). Each partition keeps the heartbeats whose marks it may not have reached yet; the newest that it
+// has reached is its AsOf, and the oldest of the partitions' is the replica's. Reading takes no lock.
+type freshness struct {
+	clock     func() time.Time
+	ready     atomic.Bool
+	created   atomic.Int64 // UnixNano of the delta stream that was read; 0 before
+	partition [rail.Partitions]proof
+}
+
+// proof is one partition's part.
+type proof struct {
+	// applied is the stream sequence up to which every message of the partition was applied, held aside or set aside.
+	applied atomic.Uint64
+	// publisher is who last published in the partition; nil as long as nobody gave a name.
+	publisher atomic.Pointer[string]
+
+	mu      sync.Mutex // guards changes of pending and lastMark
+	pending atomic.Pointer[[]beat]
+	marks   map[string]uint64 // by publisher: its last mark
+}
+
+// beat is a heartbeat as a partition sees it.
+type beat struct {
+	at   time.Time // of the publisher's clock
+	seen time.Time // of ours
+	mark uint64
+}
+
+// maxPending bounds the heartbeats kept; at one every 250 ms it is half a minute of lag, after which every other is forgotten.
+const maxPending = 128
+
+// reached notes that a partition has dealt with everything up to a sequence.
+func (p *proof) reached(sequence uint64) {
+	if sequence > p.applied.Load() {
+		p.applied.Store(sequence)
+	}
+}
+
+// add takes a heartbeat. A mark lower than the same publisher's last one shows that the stream went back (R9).
+func (p *proof) add(h *event.Heartbeat, mark uint64, seen time.Time) error {
+	if name := p.publisher.Load(); name != nil && *name != h.Publisher {
+		return nil // not in charge: it cannot know what is complete
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.marks == nil {
+		p.marks = map[string]uint64{}
+	}
+	if last := p.marks[h.Publisher]; mark < last {
+		return fmt.Errorf("heartbeat mark went back from %d to %d", last, mark)
+	}
+	if _, known := p.marks[h.Publisher]; !known {
+		clear(p.marks) // a new one in charge; names of former ones must not pile up
+	}
+	p.marks[h.Publisher] = mark
+	p.keep(beat{at: h.Time, seen: seen, mark: mark})
+	return nil
+}
+
+// keep puts a beat in front and drops all behind the newest one that is proved.
+func (p *proof) keep(b beat) {
+	next := append(make([]beat, 0, 8), b)
+	if old := p.pending.Load(); old != nil {
+		for _, o := range *old {
+			next = append(next, o)
+			if o.mark <= p.applied.Load() {
+				break
+			}
+		}
+	}
+	if len(next) > maxPending {
+		next = thin(next)
+	}
+	p.pending.Store(&next)
+}
+
+// thin forgets every other beat but keeps the last, which is the proved one.
+func thin(beats []beat) []beat {
+	out := beats[:0]
+	for i, b := range beats {
+		if i%2 == 0 || i == len(beats)-1 {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// asOf is the newest proved beat; false if there is none.
+func (p *proof) asOf() (beat, bool) {
+	pending := p.pending.Load()
+	if pending == nil {
+		return beat{}, false
+	}
+	applied := p.applied.Load()
+	for _, b := range *pending {
+		if b.mark <= applied {
+			return b, true
+		}
+	}
+	return beat{}, false
+}
+
+// heartbeat takes a heartbeat for all its partitions.
+func (f *freshness) heartbeat(h *event.Heartbeat) error {
+	created := f.created.Load()
+	if created != 0 && !h.StreamCreated.IsZero() && h.StreamCreated.UnixNano() != created {
+		return fmt.Errorf("the publisher writes to a delta stream of %s; this one is of %s", h.StreamCreated, time.Unix(0, created))
+	}
+	seen := f.clock()
+	for _, m := range h.Marks {
+		if err := f.partition[m.Partition].add(h, m.Sequence, seen); err != nil {
+			return fmt.Errorf("partition %d: %w", m.Partition, err)
+		}
+	}
+	return nil
+}
+
+// asOf is the time up to which the replica is known complete, on the publisher's clock, and when that was proved, on ours.
+func (f *freshness) asOf() (at, seen time.Time, ok bool) {
+	if !f.ready.Load() {
+		return at, seen, false
+	}
+	for i := range f.partition {
+		b, proved := f.partition[i].asOf()
+		if !proved {
+			return at, seen, false
+		}
+		if i == 0 || b.at.Before(at) {
+			at = b.at
+		}
+		if i == 0 || b.seen.Before(seen) {
+			seen = b.seen
+		}
+	}
+	return at, seen, true
+}

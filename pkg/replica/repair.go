@@ -1,0 +1,201 @@
+package replica
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/rail"
+)
+
+// repair is a thing to ask of the feed (R3, R10).
+type repair struct {
+	kind      repairKind
+	run       rail.RunID
+	held      rail.Version
+	pattern   rail.PatternID
+	partition rail.Partition
+	date      rail.Date
+}
+
+type repairKind uint8
+
+const (
+	fetchState repairKind = iota
+	askState
+	fetchPattern
+	askVersions
+)
+
+const (
+	maxRepairs  = 1 << 14 // waiting; one more is asked for again later
+	maxBackoff  = 10 * time.Second
+	auditRounds = 3 // digests that must agree on a finding which no event explains
+)
+
+// auditor remembers what digests said of a run that is not behind.
+type auditor struct {
+	// listed is the lower Version that the publisher named, zero if it did not name the run; since how many rounds, and at which Version of ours.
+	listed rail.Version
+	ours   rail.Version
+	rounds int
+}
+
+// Tick does what time alone does for a partition: it asks for repairs, takes up runs whose pattern has come and lets go of days that are over.
+func (r *Replica) Tick(p rail.Partition) {
+	w := r.writers[p]
+	defer w.settle()
+	if len(w.troubled) > 0 {
+		w.tend()
+	}
+	if closed := r.roster.closed.Load(); closed != w.closed {
+		w.closed = closed
+		w.forget()
+	}
+}
+
+// tend looks after every run in trouble.
+func (w *writer) tend() {
+	now := w.replica.opts.Clock()
+	for _, e := range slices.SortedFunc(maps.Keys(w.troubled), byRun) {
+		t := e.trouble
+		if t.waiting != nil && w.replica.pattern(t.waiting.Pattern) != nil {
+			state := t.waiting
+			t.waiting = nil
+			w.tally.Held--
+			w.state(e, state)
+		}
+		if e.trouble != nil && e.run.Health() != Live && !now.Before(t.next) {
+			w.mend(e, now)
+		}
+	}
+}
+
+// mend asks for what a run lacks: first the stream's last state, then the publisher's. Each try doubles the wait, with jitter.
+func (w *writer) mend(e *entry, now time.Time) {
+	t := e.trouble
+	want := repair{kind: fetchState, run: e.run.ID, held: e.run.version()}
+	switch {
+	case t.waiting != nil:
+		want.kind, want.pattern = fetchPattern, t.waiting.Pattern
+	case t.tries > 0:
+		want.kind = askState
+	}
+	if !w.replica.ask(want) {
+		return
+	}
+	o := w.replica.opts
+	wait := min(o.Grace<<min(t.tries, 10), maxBackoff)
+	t.tries++
+	t.next = now.Add(wait + time.Duration(o.Jitter()*float64(wait)))
+}
+
+// ask queues a repair; false if too many are waiting.
+func (r *Replica) ask(want repair) bool {
+	select {
+	case r.repairs <- want:
+		return true
+	default:
+		return false
+	}
+}
+
+// compare holds the partition against the publisher's digests at this very point of the delta stream (R10). A state that overtook its delta
+// makes them differ for a moment, so a difference is only the reason to ask for the versions behind it.
+func (w *writer) compare(p rail.Partition, digests []event.Digest) {
+	own := map[rail.Date]*event.Digest{}
+	for id, e := range w.entries {
+		if e.run.Sheet() == nil {
+			continue
+		}
+		d := own[id.Date]
+		if d == nil {
+			d = &event.Digest{Date: id.Date}
+			own[id.Date] = d
+		}
+		d.Add(id, e.run.version())
+	}
+	for _, theirs := range digests {
+		w.tally.Digests++
+		ours := own[theirs.Date]
+		if ours == nil {
+			ours = &event.Digest{Date: theirs.Date}
+		}
+		if *ours == theirs && !w.audited(theirs.Date) {
+			continue
+		}
+		if *ours != theirs {
+			w.tally.Differing++
+		}
+		w.replica.ask(repair{kind: askVersions, partition: p, date: theirs.Date})
+	}
+}
+
+// audited reports whether a run of the date is under suspicion from an earlier round.
+func (w *writer) audited(date rail.Date) bool {
+	for e := range w.troubled {
+		if e.run.ID.Date == date && e.trouble.ahead != (auditor{}) {
+			return true
+		}
+	}
+	return false
+}
+
+// Versions holds the runs of a service date against the publisher's list (R10). A higher version in it is one that was lost: the run is behind.
+// A lower one, or a run that is not in it, cannot be mended by an event: if it stays so, the run is quarantined.
+func (r *Replica) Versions(p rail.Partition, date rail.Date, runs []event.RunVersion) {
+	w := r.writers[p]
+	defer w.settle()
+	listed := make(map[rail.RunID]rail.Version, len(runs))
+	for _, l := range runs {
+		if l.Run.Date == date && l.Run.Partition() == p {
+			listed[l.Run] = l.Version
+		}
+	}
+	lost, odd := 0, 0
+	for id, theirs := range listed {
+		e := w.entry(id)
+		if theirs.Above(e.run.version()) {
+			e.hear(theirs)
+			w.judge(e)
+			lost++
+		}
+	}
+	for id, e := range w.entries {
+		if id.Date == date && e.run.Sheet() != nil && w.audit(e, listed[id]) {
+			odd++
+		}
+	}
+	if lost+odd > 0 {
+		r.opts.OnFault(Fault{Kind: "digest", Err: fmt.Errorf("partition %d of %s: %d runs behind the publisher's list, %d ahead of it or not in it", p, date, lost, odd)})
+	}
+}
+
+// audit notes what the list says of a run whose Version is not below it; true if it is odd.
+func (w *writer) audit(e *entry, theirs rail.Version) bool {
+	ours := e.run.version()
+	if !ours.Above(theirs) {
+		if e.trouble != nil {
+			e.trouble.ahead = auditor{}
+			if q := e.trouble.quarantine; q == errOlder || q == errUnknownRun {
+				e.trouble.quarantine = nil
+			}
+			w.judge(e)
+		}
+		return false
+	}
+	t := e.troubled(w)
+	if t.ahead.listed != theirs || t.ahead.ours != ours {
+		t.ahead = auditor{listed: theirs, ours: ours}
+	}
+	if t.ahead.rounds++; t.ahead.rounds == auditRounds {
+		why := errOlder
+		if theirs.IsZero() {
+			why = errUnknownRun
+		}
+		w.quarantine(e, why)
+	}
+	return true
+}

@@ -1,0 +1,270 @@
+// Package replica holds a node's copy of the country's inventory and keeps it true. One goroutine writes each partition; readers use no locks.
+//
+// The rules (cited by the tests as R1...):
+//
+//	R1  A RunState is taken if its Version is above the held one; otherwise it is dropped.
+//	R2  A RunDelta is applied if it is of the held Epoch and the held Revision + 1; dropped if it is not above the held Version; kept aside
+//	    if there is a gap before it. A restated delta carries no adjusts: it waits for its RunState as behind a gap.
+//	R3  A lost event. A run of which a higher Version was heard than is held is behind: its answers say so. After a short grace the node reads the
+//	    run's last RunState from the stream, asks the publisher for a fresh one if that is not enough, and then applies what was
+//	    kept aside. Repairs are jittered, backed off and limited in rate.
+//	R4  No count is ever negative or above capacity, and [a,b) inside [c,d) never has fewer than [c,d). A change that would make it so
+//	    is refused whole and quarantines the run (shown as UNKNOWN) until a good RunState comes.
+//	R5  Received = Applied + Duplicate + Held + Broken, always.
+//	R6  A replica is ready when it has taken every last RunState and all deltas up to the end that was seen at the start. Not before.
+//	R7  Age is proved by heartbeats: AsOf is the time of the newest heartbeat whose marks have all been reached. Silence is not freshness.
+//	R8  A reader never sees half of a RunDelta on one cell, nor a Version that goes back.
+//	R9  A stream that was recreated or rolled back is noticed and loaded again into a shadow, which is swapped in when it is ready; meanwhile
+//	    the old replica answers, marked degraded.
+//	R10 A digest of the publisher's that differs at the same point is said so, and the runs that differ are repaired.
+package replica
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// Options of a replica; zero values take the defaults.
+type Options struct {
+	// Clock is the time; default time.Now.
+	Clock func() time.Time
+	// Grace is how long a gap may last before it is repaired: events of two streams may overtake each other. Default 150 ms.
+	Grace time.Duration
+	// OnFault, if set, is told what went wrong with an event or a run, for a log. It is called by several goroutines and must not block.
+	OnFault func(Fault)
+	// Jitter returns a number in [0, 1); default random. It spreads repairs over time.
+	Jitter func() float64
+}
+
+func (o Options) orDefault() Options {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Grace <= 0 {
+		o.Grace = 150 * time.Millisecond
+	}
+	if o.OnFault == nil {
+		o.OnFault = func(Fault) {}
+	}
+	if o.Jitter == nil {
+		o.Jitter = rand.Float64
+	}
+	return o
+}
+
+// Fault is something that went wrong with an event or a run.
+type Fault struct {
+	// Kind is one of "broken", "quarantined", "digest", "reload", "repair".
+	Kind string
+	// Run is set where one run is concerned.
+	Run rail.RunID
+	// Where is set where a message is concerned.
+	Where feed.Position
+	Err   error
+}
+
+// Replica is one loaded copy. It is a feed.Sink; its reading side is safe for any number of goroutines.
+type Replica struct {
+	opts      Options
+	roster    roster
+	writers   [rail.Partitions]*writer
+	freshness freshness
+	ready     chan struct{}
+
+	index    atomic.Pointer[timetable.Index]
+	location atomic.Pointer[time.Location]
+	mu       sync.Mutex // guards what follows
+	network  *timetable.Network
+	patterns map[rail.PatternID]*timetable.Pattern
+	unlisted bool // the index lacks a pattern, or is of an older network
+
+	repairs chan repair
+}
+
+var _ feed.Sink = (*Replica)(nil)
+
+// New is an empty replica, not ready.
+func New(o Options) *Replica {
+	r := &Replica{opts: o.orDefault(), ready: make(chan struct{}), patterns: map[rail.PatternID]*timetable.Pattern{}, repairs: make(chan repair, maxRepairs)}
+	r.freshness.clock = r.opts.Clock
+	r.location.Store(time.UTC) // until a network comes
+	for p := range r.writers {
+		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}}
+	}
+	return r
+}
+
+// Ready is closed when the replica may answer (R6).
+func (r *Replica) Ready() <-chan struct{} { return r.ready }
+
+func (r *Replica) isReady() bool { return r.freshness.ready.Load() }
+
+// Index is the timetable; nil before the replica is ready.
+func (r *Replica) Index() *timetable.Index { return r.index.Load() }
+
+// Day is the runs of a service date; nil if there are none.
+func (r *Replica) Day(date rail.Date) *Day { return r.roster.day(date) }
+
+// Dates are the service dates that have runs, in order.
+func (r *Replica) Dates() []rail.Date { return slices.Sorted(maps.Keys(r.roster.all())) }
+
+// Run is a run that can be shown; nil if the replica has none of that id.
+func (r *Replica) Run(id rail.RunID) *Run { return r.roster.find(id) }
+
+// AsOf is the time up to which the replica is known to be complete, on the publisher's clock; false if nothing proves any (R7).
+func (r *Replica) AsOf() (time.Time, bool) {
+	at, _, ok := r.freshness.asOf()
+	return at, ok
+}
+
+// Age is how old the data may be: the longer of the time since AsOf and the time since its proof was heard, so that a publisher's fast
+// clock does not make them younger than they are.
+func (r *Replica) Age(now time.Time) (time.Duration, bool) {
+	at, seen, ok := r.freshness.asOf()
+	return max(now.Sub(at), now.Sub(seen), 0), ok
+}
+
+// Network takes a network: a later one replaces an earlier one.
+func (r *Replica) Network(n *timetable.Network) {
+	if loc, err := time.LoadLocation(n.Timezone); err == nil { // a decoded network is valid
+		r.location.Store(loc)
+	}
+	r.mu.Lock()
+	r.network, r.unlisted = n, true
+	r.mu.Unlock()
+	r.count(0, Stats{Received: 1, Applied: 1})
+}
+
+// Pattern takes a pattern. An id names its content, so the first of an id stays.
+func (r *Replica) Pattern(p *timetable.Pattern) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, known := r.patterns[p.ID]
+	switch {
+	case !known:
+		r.patterns[p.ID], r.unlisted = p, true
+		r.count(0, Stats{Received: 1, Applied: 1})
+	case old.ContentID() == p.ContentID():
+		r.count(0, Stats{Received: 1, Duplicate: 1})
+	default:
+		r.count(0, Stats{Received: 1, Broken: 1})
+		r.opts.OnFault(Fault{Kind: "broken", Err: fmt.Errorf("%w: pattern %s came again with other content", event.ErrBroken, p.ID)})
+	}
+}
+
+// pattern is a pattern that queries can find: once the replica is ready, one that the index has.
+func (r *Replica) pattern(id rail.PatternID) *timetable.Pattern {
+	if r.isReady() {
+		p, _ := r.index.Load().Pattern(id)
+		return p
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.patterns[id]
+}
+
+// Reindex makes a new index if the timetable has changed. Runs whose pattern was missing are taken up at the next Tick.
+func (r *Replica) Reindex() {
+	r.mu.Lock()
+	network, patterns, stale := r.network, slices.Collect(maps.Values(r.patterns)), r.unlisted
+	r.unlisted = false
+	r.mu.Unlock()
+	if !stale && r.index.Load() != nil {
+		return
+	}
+	if network == nil {
+		network = &timetable.Network{Timezone: "UTC", SaleDays: 1} // nothing was published yet
+	}
+	r.index.Store(timetable.NewIndex(network, patterns))
+}
+
+// Heartbeat takes a proof of freshness (R7). The error says that the stream that was read is not the publisher's (R9).
+func (r *Replica) Heartbeat(h *event.Heartbeat) error { return r.freshness.heartbeat(h) }
+
+// Loaded makes the replica ready (R6): what was seen at the start is in.
+func (r *Replica) Loaded(end uint64, created time.Time) {
+	r.Reindex()
+	for i := range r.freshness.partition {
+		r.freshness.partition[i].reached(end)
+	}
+	r.freshness.created.Store(created.UnixNano())
+	r.freshness.ready.Store(true)
+	close(r.ready)
+}
+
+// Broken counts events that could not be understood (R5) and reports them.
+func (r *Replica) Broken(p rail.Partition, events int, where feed.Position, err error) {
+	r.count(p, Stats{Received: uint64(events), Broken: uint64(events)})
+	r.opts.OnFault(Fault{Kind: "broken", Where: where, Err: err})
+}
+
+// Expire forgets the service dates that are over: days before today whose last train arrived more than an hour ago.
+func (r *Replica) Expire() {
+	index := r.index.Load()
+	if index == nil {
+		return
+	}
+	now := r.opts.Clock()
+	today := rail.DateOf(now, index.Location())
+	for date, day := range r.roster.all() {
+		if date < today && now.Unix() > day.over.Load()+3600 {
+			r.roster.close(date)
+		}
+	}
+}
+
+// Stats of a replica since it was made. Counters count events: RunStates, RunDeltas, Networks and Patterns, and messages that
+// could not be read at all.
+type Stats struct {
+	// Received = Applied + Duplicate + Held + Broken (R5). Held is a level, the others only rise, but that a held event becomes one of the others.
+	Received, Applied, Duplicate, Held, Broken uint64
+	// Gaps counts the times a run fell behind; Repaired those it came back.
+	Gaps, Repaired uint64
+	// Digests were compared; Differing of them were not equal.
+	Digests, Differing uint64
+	// Behind, Quarantined and Unseen are levels: runs in trouble, and those of which only deltas have come. Runs is a level too.
+	Behind, Quarantined, Unseen, Runs uint64
+}
+
+func (s *Stats) add(t Stats) {
+	s.Received += t.Received
+	s.Applied += t.Applied
+	s.Duplicate += t.Duplicate
+	s.Held += t.Held // levels fall by adding their two's complement
+	s.Broken += t.Broken
+	s.Gaps += t.Gaps
+	s.Repaired += t.Repaired
+	s.Digests += t.Digests
+	s.Differing += t.Differing
+	s.Behind += t.Behind
+	s.Quarantined += t.Quarantined
+	s.Unseen += t.Unseen
+	s.Runs += t.Runs
+}
+
+func (r *Replica) count(p rail.Partition, t Stats) {
+	w := r.writers[p]
+	w.mu.Lock()
+	w.stats.add(t)
+	w.mu.Unlock()
+}
+
+// Stats is a snapshot in which R5 holds.
+func (r *Replica) Stats() (all Stats) {
+	for _, w := range r.writers {
+		w.mu.Lock()
+		all.add(w.stats)
+		w.mu.Unlock()
+	}
+	return all
+}

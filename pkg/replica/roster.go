@@ -1,0 +1,117 @@
+package replica
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/rail"
+)
+
+// roster finds runs by service date. Readers take no lock; writers of different partitions add and remove side by side.
+type roster struct {
+	mu     sync.Mutex // guards changes of days and of the lists within a Day
+	days   atomic.Pointer[map[rail.Date]*Day]
+	closed atomic.Uint64 // counts the days let go
+}
+
+// Day is the runs of a service date. Safe for concurrent use.
+type Day struct {
+	Date rail.Date
+
+	byTrip    sync.Map // rail.TripID -> *Run
+	byPattern sync.Map // rail.PatternID -> []*Run, copied on change
+	// generation counts the runs that came, went or changed their pattern.
+	generation atomic.Uint64
+	// unseen counts the runs of which only deltas have come: the day's answers may lack them.
+	unseen atomic.Int64
+	runs   atomic.Int64
+	// over is the latest arrival of a run, as Unix seconds.
+	over atomic.Int64
+}
+
+// Runs of the day that follow a pattern. Shared, do not modify.
+func (d *Day) Runs(id rail.PatternID) []*Run {
+	if v, ok := d.byPattern.Load(id); ok {
+		return v.([]*Run)
+	}
+	return nil
+}
+
+// Generation changes whenever Runs would answer anew for some pattern.
+func (d *Day) Generation() uint64 { return d.generation.Load() }
+
+// Complete reports whether every run of which anything was heard can be seen.
+func (d *Day) Complete() bool { return d.unseen.Load() == 0 }
+
+func (r *roster) all() map[rail.Date]*Day {
+	if m := r.days.Load(); m != nil {
+		return *m
+	}
+	return nil
+}
+
+func (r *roster) day(date rail.Date) *Day { return r.all()[date] }
+
+// open finds or makes a day.
+func (r *roster) open(date rail.Date) *Day {
+	if d := r.day(date); d != nil {
+		return d
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d := r.day(date); d != nil {
+		return d
+	}
+	d := &Day{Date: date}
+	r.replace(func(days map[rail.Date]*Day) { days[date] = d })
+	return d
+}
+
+// close forgets a day.
+func (r *roster) close(date rail.Date) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.replace(func(days map[rail.Date]*Day) { delete(days, date) })
+	r.closed.Add(1)
+}
+
+func (r *roster) replace(change func(map[rail.Date]*Day)) {
+	next := make(map[rail.Date]*Day, len(r.all())+1)
+	for date, d := range r.all() {
+		next[date] = d
+	}
+	change(next)
+	r.days.Store(&next)
+}
+
+func (r *roster) find(id rail.RunID) *Run {
+	d := r.day(id.Date)
+	if d == nil {
+		return nil
+	}
+	if v, ok := d.byTrip.Load(id.Trip); ok {
+		return v.(*Run)
+	}
+	return nil
+}
+
+// list shows a run under its sheet's pattern, and no longer under the one before.
+func (r *roster) list(run *Run, before *Sheet, arrival time.Time) {
+	d, now := r.open(run.ID.Date), run.Sheet()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if before == nil {
+		d.byTrip.Store(run.ID.Trip, run)
+		d.runs.Add(1)
+	} else {
+		d.byPattern.Store(before.Pattern.ID, slices.DeleteFunc(slices.Clone(d.Runs(before.Pattern.ID)), func(o *Run) bool { return o == run }))
+	}
+	list := append(slices.Clone(d.Runs(now.Pattern.ID)), run)
+	slices.SortFunc(list, func(a, b *Run) int { return cmp.Compare(a.ID.Trip, b.ID.Trip) })
+	d.byPattern.Store(now.Pattern.ID, list)
+	d.over.Store(max(d.over.Load(), arrival.Unix()))
+	d.generation.Add(1)
+}

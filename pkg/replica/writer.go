@@ -1,0 +1,339 @@
+package replica
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/inventory"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// maxHeld is the most deltas of a run kept aside. A publisher's RunState every 200 deltas covers more than they can span.
+const maxHeld = 512
+
+// writer is the writing side of one partition. All but stats belongs to the partition's one goroutine.
+type writer struct {
+	replica  *Replica
+	proof    *proof
+	entries  map[rail.RunID]*entry
+	troubled map[*entry]struct{}
+	apply    inventory.Writer
+	tally    Stats  // of the event under way
+	closed   uint64 // days that forget has seen let go
+
+	mu    sync.Mutex // guards stats
+	stats Stats
+}
+
+// entry is a run as its writer sees it.
+type entry struct {
+	run *Run
+	// heard is the highest Version of which anything came. Above the held one, the run is behind (R3).
+	heard rail.Version
+	// trouble is nil for a run that is live.
+	trouble *trouble
+}
+
+// trouble is what a run in trouble needs.
+type trouble struct {
+	held       []event.RunDelta // kept aside, in order of Version
+	waiting    *event.RunState  // of a pattern that is not known yet
+	quarantine error            // why the numbers must not be shown
+	tries      int
+	next       time.Time // of the next repair
+	ahead      auditor   // what digests said
+}
+
+// State takes a RunState (R1).
+func (r *Replica) State(p rail.Partition, s *event.RunState) {
+	w := r.writers[p]
+	defer w.settle()
+	w.tally.Received++
+	w.state(w.entry(s.Run), s)
+}
+
+// Deltas takes a batch (R2), holds it against its digests (R10) and then counts the sequence as reached (R7).
+func (r *Replica) Deltas(p rail.Partition, b *event.DeltaBatch, sequence uint64) {
+	w := r.writers[p]
+	defer w.settle()
+	for i := range b.Deltas {
+		w.tally.Received++
+		w.delta(w.entry(b.Deltas[i].Run), &b.Deltas[i])
+	}
+	if len(b.Digests) > 0 && r.isReady() {
+		w.compare(p, b.Digests)
+	}
+	if name := w.proof.publisher.Load(); b.Publisher != "" && (name == nil || *name != b.Publisher) {
+		w.proof.publisher.Store(&b.Publisher)
+	}
+	w.proof.reached(sequence)
+}
+
+// settle makes the tally of an event visible at once (R5).
+func (w *writer) settle() {
+	w.mu.Lock()
+	w.stats.add(w.tally)
+	w.mu.Unlock()
+	w.tally = Stats{}
+}
+
+func (w *writer) entry(id rail.RunID) *entry {
+	e := w.entries[id]
+	if e == nil {
+		e = &entry{run: &Run{ID: id}}
+		w.entries[id] = e
+		w.tally.Unseen++
+		w.replica.roster.open(id.Date).unseen.Add(1)
+	}
+	return e
+}
+
+func (w *writer) state(e *entry, s *event.RunState) {
+	if t := e.trouble; !s.Version.Above(e.run.version()) || t != nil && t.waiting != nil && !s.Version.Above(t.waiting.Version) {
+		w.tally.Duplicate++
+		return
+	}
+	e.hear(s.Version)
+	pattern := w.replica.pattern(s.Pattern)
+	if pattern == nil {
+		w.wait(e, s)
+		return
+	}
+	sheet, err := newSheet(s, pattern)
+	if err != nil {
+		w.tally.Broken++
+		w.quarantine(e, err)
+		return
+	}
+	w.tally.Applied++
+	w.install(e, sheet)
+}
+
+func (e *entry) hear(v rail.Version) {
+	if v.Above(e.heard) {
+		e.heard = v
+	}
+}
+
+// newSheet builds what a RunState says. The error says that it contradicts itself or its pattern.
+func newSheet(s *event.RunState, pattern *timetable.Pattern) (*Sheet, error) {
+	counts, err := inventory.NewTable(len(pattern.Stops), s.Classes)
+	if err != nil {
+		return nil, fmt.Errorf("state of %s at %s: %w", s.Run, s.Version, err)
+	}
+	sheet := &Sheet{
+		Pattern: pattern, Suspended: s.Suspended, Reason: s.Reason, SaleOpensAt: s.SaleOpensAt, SaleClosesBefore: s.SaleClosesBefore,
+		Counts: counts, epoch: s.Version.Epoch,
+	}
+	sheet.revision.Store(s.Version.Revision)
+	for _, c := range s.Classes {
+		i := slices.IndexFunc(pattern.Classes, func(o timetable.ClassOffer) bool { return o.Class == c.Class })
+		if i < 0 {
+			return nil, fmt.Errorf("state of %s at %s: class %q is not in pattern %s", s.Run, s.Version, c.Class, pattern.ID)
+		}
+		sheet.Classes, sheet.Waitlist = append(sheet.Classes, i), append(sheet.Waitlist, c.Waitlist)
+	}
+	return sheet, nil
+}
+
+// install shows a new sheet and takes up what was kept aside (R3).
+func (w *writer) install(e *entry, sheet *Sheet) {
+	before := e.run.sheet.Swap(sheet)
+	if before == nil || before.Pattern.ID != sheet.Pattern.ID {
+		w.list(e, before, sheet)
+	}
+	e.run.changes.Add(1)
+	if t := e.trouble; t != nil {
+		t.quarantine, t.ahead = nil, auditor{}
+		if t.waiting != nil { // of a lower Version, or it would have been taken instead
+			w.tally.Held--
+			w.tally.Duplicate++
+			t.waiting = nil
+		}
+	}
+	w.drain(e)
+	w.judge(e)
+}
+
+func (w *writer) list(e *entry, before, sheet *Sheet) {
+	r := w.replica
+	r.roster.list(e.run, before, e.run.ID.Date.At(sheet.Pattern.Arrival(), r.location.Load()))
+	if before == nil {
+		w.tally.Unseen--
+		w.tally.Runs++
+		r.roster.open(e.run.ID.Date).unseen.Add(-1)
+	}
+}
+
+// delta is rule R2.
+func (w *writer) delta(e *entry, d *event.RunDelta) {
+	held := e.run.version()
+	e.hear(d.Version)
+	switch {
+	case !d.Version.Above(held):
+		w.tally.Duplicate++
+	case d.Version.Follows(held) && !d.Restated && !e.quarantined() && e.run.Sheet() != nil:
+		w.change(e, d)
+		w.drain(e)
+		w.judge(e)
+	default:
+		w.hold(e, d)
+		w.judge(e)
+	}
+}
+
+func (e *entry) quarantined() bool { return e.trouble != nil && e.trouble.quarantine != nil }
+
+// change applies a delta that is next: the counts first, then the Version, then the counter that readers hold their answers against (R8).
+func (w *writer) change(e *entry, d *event.RunDelta) {
+	sheet := e.run.Sheet()
+	if err := w.apply.Apply(sheet.Counts, d.Adjusts); err != nil {
+		w.tally.Broken++
+		w.quarantine(e, fmt.Errorf("delta of %s at %s: %w", d.Run, d.Version, err))
+		return
+	}
+	sheet.revision.Store(d.Version.Revision)
+	e.run.changes.Add(1)
+	w.tally.Applied++
+}
+
+// hold keeps a delta aside, in order, once. Too many are let go: heard remembers that the run is behind.
+func (w *writer) hold(e *entry, d *event.RunDelta) {
+	t := e.troubled(w)
+	if len(t.held) >= maxHeld {
+		w.tally.Broken += uint64(len(t.held)) + 1
+		w.tally.Held -= uint64(len(t.held))
+		t.held = nil
+		return
+	}
+	i, twice := slices.BinarySearchFunc(t.held, d, func(a event.RunDelta, b *event.RunDelta) int { return a.Version.Compare(b.Version) })
+	if twice {
+		w.tally.Duplicate++
+		return
+	}
+	t.held = slices.Insert(t.held, i, *d)
+	w.tally.Held++
+}
+
+// drain applies what was kept aside, as far as it follows.
+func (w *writer) drain(e *entry) {
+	for t := e.trouble; t != nil && len(t.held) > 0 && t.quarantine == nil; {
+		d, held := t.held[0], e.run.version()
+		switch {
+		case !d.Version.Above(held):
+			w.tally.Duplicate++
+		case d.Version.Follows(held) && !d.Restated:
+			w.change(e, &d)
+		default:
+			return
+		}
+		w.tally.Held--
+		t.held = t.held[1:]
+	}
+}
+
+// wait keeps a RunState until its pattern is known.
+func (w *writer) wait(e *entry, s *event.RunState) {
+	t := e.troubled(w)
+	if t.waiting != nil {
+		w.tally.Held--
+		w.tally.Duplicate++
+	}
+	t.waiting = s
+	w.tally.Held++
+	w.judge(e)
+}
+
+// errUnknownRun and errOlder are what a digest can find in a run that no event would mend.
+var (
+	errUnknownRun = errors.New("the booking system does not know this run")
+	errOlder      = errors.New("the booking system's history of this run is older than ours and its epoch was not raised")
+)
+
+// quarantine hides the numbers of a run until a good RunState comes (R4).
+func (w *writer) quarantine(e *entry, why error) {
+	t := e.troubled(w)
+	t.quarantine = why
+	w.judge(e)
+	w.replica.opts.OnFault(Fault{Kind: "quarantined", Run: e.run.ID, Err: why})
+}
+
+// troubled is the entry's trouble, new if it had none.
+func (e *entry) troubled(w *writer) *trouble {
+	if e.trouble == nil {
+		o := w.replica.opts
+		e.trouble = &trouble{next: o.Clock().Add(o.Grace + time.Duration(o.Jitter()*float64(o.Grace)))}
+		w.troubled[e] = struct{}{}
+	}
+	return e.trouble
+}
+
+// judge brings a run's health in line with what is known of it.
+func (w *writer) judge(e *entry) {
+	before, now := e.run.Health(), Live
+	switch {
+	case e.quarantined():
+		now = Quarantined
+	case e.heard.Above(e.run.version()):
+		now = Behind
+		e.troubled(w)
+	}
+	if now == Live && e.trouble != nil && e.trouble.ahead == (auditor{}) {
+		e.trouble = nil
+		delete(w.troubled, e)
+	}
+	if before == now {
+		return
+	}
+	e.run.setHealth(now)
+	w.level(before, -1)
+	w.level(now, 1)
+	switch {
+	case before == Live:
+		w.tally.Gaps++
+	case now == Live:
+		w.tally.Repaired++
+	}
+}
+
+func (w *writer) level(h Health, by int64) {
+	switch h {
+	case Behind:
+		w.tally.Behind += uint64(by)
+	case Quarantined:
+		w.tally.Quarantined += uint64(by)
+	}
+}
+
+// forget lets go of the runs of days that are over.
+func (w *writer) forget() {
+	for id, e := range w.entries {
+		if w.replica.roster.day(id.Date) != nil {
+			continue
+		}
+		if t := e.trouble; t != nil {
+			held := uint64(len(t.held))
+			if t.waiting != nil {
+				held++
+			}
+			w.tally.Held -= held
+			w.tally.Duplicate += held
+			delete(w.troubled, e)
+		}
+		w.level(e.run.Health(), -1)
+		if e.run.Sheet() == nil {
+			w.tally.Unseen--
+		} else {
+			w.tally.Runs--
+		}
+		delete(w.entries, id)
+	}
+}
+
+func byRun(a, b *entry) int { return cmp.Compare(a.run.ID.String(), b.run.ID.String()) }

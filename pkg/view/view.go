@@ -1,0 +1,252 @@
+// Package view is what a query sees: the runs of an OD on a day with their counts and states, at a moment.
+//
+// Invariants (cited by the tests as V1...):
+//
+//	V1 A run is found by its boarding date at the from stop, whenever it left its origin.
+//	V2 An Answer with Behind unset equals the replica at one moment: no run of it changed while it was read.
+//	V3 An Answer changes by the clock alone at ValidUntil, not before.
+//	V4 A state other than Available and Low carries a Reason; a run that has left the from stop is not listed.
+package view
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/replica"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// Query asks for the runs between two places on a boarding date. The zero value of every filter lets all pass.
+type Query struct {
+	From, To timetable.Place
+	// Date of boarding at the from stop.
+	Date rail.Date
+	// Types are train categories ("G", "D").
+	Types []string
+	// Depart and Arrive bound the time of day at the from and the to stop.
+	Depart, Arrive Window
+	// Classes to show; runs without any of them are left out.
+	Classes []rail.Class
+	// Seats: only runs on which one shown class has at least so many places to sell.
+	Seats rail.SeatCount
+	Sort  Sort
+}
+
+// Window is a range of the day: from First to before Last, in minutes since midnight. The zero Window is the whole day.
+type Window struct{ First, Last rail.Minutes }
+
+// Holds reports whether a time of day is within the window.
+func (w Window) Holds(m rail.Minutes) bool {
+	return w == Window{} || m >= w.First && m < w.Last
+}
+
+// Sort is an order of an answer.
+type Sort uint8
+
+// The orders. All but ByDeparture fall back on it.
+const (
+	ByDeparture Sort = iota
+	ByArrival
+	ByDuration
+	ByFare
+)
+
+// Answer is what a query sees at a moment.
+type Answer struct {
+	Offers []Offer
+	// Behind: a run of the answer, or one that may be missing from it, is known to lack a change.
+	Behind bool
+	// ValidUntil is the next moment at which the clock alone changes the answer; zero if there is none.
+	ValidUntil time.Time
+	// Stamp is equal for two answers to one query of one replica if nothing changed in between, by events.
+	Stamp uint64
+}
+
+// Offer is a run between two of its stops.
+type Offer struct {
+	Run     rail.RunID
+	Pattern *timetable.Pattern
+	// From and To are the stops.
+	From, To rail.StopIndex
+	Depart   time.Time
+	Arrive   time.Time
+	Classes  []ClassOffer
+	// Behind: the run is known to lack a change; its counts are an earlier truth.
+	Behind bool
+	// Suspended: nothing of the run is sold; Notice is what the booking system says about it.
+	Suspended bool
+	Notice    string
+}
+
+// ClassOffer is a class of an Offer.
+type ClassOffer struct {
+	Class     rail.Class
+	State     rail.State
+	Reason    Reason
+	Remaining rail.SeatCount
+	// Fare is set if HasFare.
+	Fare    rail.Money
+	HasFare bool
+}
+
+// Reason says why nothing can be sold.
+type Reason struct {
+	Kind ReasonKind
+	// At is when the sale opens, for NotOpenYet.
+	At time.Time
+	// Notice is the booking system's own words, for SaleSuspended.
+	Notice string
+}
+
+// ReasonKind is a closed list of reasons.
+type ReasonKind uint8
+
+// The reasons.
+const (
+	NoReason ReasonKind = iota
+	AllSold
+	WaitlistOpen
+	NotOpenYet
+	SaleClosed
+	HasDeparted
+	SaleSuspended
+	QuotaForbids
+	ClassNotOffered
+	NotVouchedFor
+)
+
+// attempts bounds how often a busy answer is read again for V2 before it is given as it is.
+const attempts = 4
+
+// Look answers a query from a replica that is ready, at a moment.
+func Look(r *replica.Replica, q *Query, now time.Time) *Answer {
+	a := &Answer{}
+	for try := range attempts {
+		generation := generations(r, q)
+		runs, complete := find(r, q)
+		*a = Answer{Offers: a.Offers[:0], Behind: !complete, Stamp: generation + changes(runs)}
+		for i := range runs {
+			a.add(r.Index().Location(), q, &runs[i], now)
+		}
+		if a.Stamp == generations(r, q)+changes(runs) {
+			break
+		}
+		a.Behind = a.Behind || try == attempts-1
+	}
+	q.order(a.Offers)
+	return a
+}
+
+// found is a run that serves the query's OD on its date.
+type found struct {
+	run *replica.Run
+	leg timetable.Leg
+}
+
+// find lists the runs (V1); complete says that none is known to be missing.
+func find(r *replica.Replica, q *Query) (runs []found, complete bool) {
+	complete = true
+	for _, leg := range r.Index().Legs(q.From, q.To) {
+		if !q.wantsLeg(&leg) {
+			continue
+		}
+		day := r.Day(q.Date - leg.DayOffset())
+		if day == nil {
+			continue
+		}
+		complete = complete && day.Complete()
+		for _, run := range day.Runs(leg.Pattern.ID) {
+			runs = append(runs, found{run, leg})
+		}
+	}
+	return runs, complete
+}
+
+func (q *Query) wantsLeg(leg *timetable.Leg) bool {
+	return q.Depart.Holds(leg.Depart()%rail.Day) && q.Arrive.Holds(leg.Arrive()%rail.Day) &&
+		(len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t string) bool { return strings.EqualFold(t, leg.Pattern.Category) }))
+}
+
+// changes sums up the change counters of runs. Counters only grow, so an equal sum over the same runs means that nothing changed.
+func changes(runs []found) (sum uint64) {
+	for i := range runs {
+		sum += runs[i].run.Changes()
+	}
+	return sum
+}
+
+// generations does the same for the days that a query's runs may have left their origin on: equal means the same runs.
+func generations(r *replica.Replica, q *Query) (sum uint64) {
+	for back := range rail.Date(15) { // no pattern is longer (timetable.Pattern.Validate)
+		if day := r.Day(q.Date - back); day != nil {
+			sum += day.Generation()
+		}
+	}
+	return sum
+}
+
+func (a *Answer) add(loc *time.Location, q *Query, f *found, now time.Time) {
+	sheet := f.run.Sheet()
+	if sheet == nil || sheet.Pattern.ID != f.leg.Pattern.ID {
+		return // it changed its pattern meanwhile; the stamp shows it
+	}
+	o := Offer{
+		Run: f.run.ID, Pattern: sheet.Pattern, From: f.leg.From, To: f.leg.To, Suspended: sheet.Suspended, Notice: sheet.Reason,
+		Depart: f.run.ID.Date.At(f.leg.Depart(), loc), Arrive: f.run.ID.Date.At(f.leg.Arrive(), loc),
+		Behind: f.run.Health() != replica.Live,
+	}
+	a.Behind = a.Behind || o.Behind
+	if !now.Before(o.Depart) {
+		return
+	}
+	j := judge(f.run, sheet, o.Depart, now)
+	o.Classes = j.classes(o.From, o.To, q.Classes)
+	a.until(j.next)
+	if q.wantsOffer(&o) {
+		a.Offers = append(a.Offers, o)
+	}
+}
+
+func (a *Answer) until(next time.Time) {
+	if !next.IsZero() && (a.ValidUntil.IsZero() || next.Before(a.ValidUntil)) {
+		a.ValidUntil = next
+	}
+}
+
+func (q *Query) wantsOffer(o *Offer) bool {
+	if len(q.Classes) > 0 && len(o.Classes) == 0 {
+		return false
+	}
+	return q.Seats == 0 || slices.ContainsFunc(o.Classes, func(c ClassOffer) bool { return c.State.Sellable() && c.Remaining >= q.Seats })
+}
+
+// order sorts offers that come by departure.
+func (q *Query) order(offers []Offer) {
+	switch q.Sort {
+	case ByArrival:
+		slices.SortStableFunc(offers, func(a, b Offer) int { return a.Arrive.Compare(b.Arrive) })
+	case ByDuration:
+		slices.SortStableFunc(offers, func(a, b Offer) int { return cmp.Compare(a.Arrive.Sub(a.Depart), b.Arrive.Sub(b.Depart)) })
+	case ByFare:
+		slices.SortStableFunc(offers, func(a, b Offer) int { return cmp.Compare(a.cheapest(), b.cheapest()) })
+	}
+}
+
+// cheapest is the lowest fare of a class that can be bought, or of any if none can; beyond all fares if none is known.
+func (o *Offer) cheapest() int64 {
+	const none, dear = int64(1) << 40, int64(1) << 36
+	best := none
+	for _, c := range o.Classes {
+		fare := int64(c.Fare)
+		if !c.State.Sellable() {
+			fare += dear
+		}
+		if c.HasFare {
+			best = min(best, fare)
+		}
+	}
+	return best
+}
