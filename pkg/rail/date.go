@@ -73,3 +73,6 @@ func (m Minutes) Days() Date { return Date(m / Day) }
 
 // Clock is the time of day as "07:05", without the days that have passed.
 func (m Minutes) Clock() string { return fmt.Sprintf("%02d:%02d", m%Day/60, m%60) }
+
+// MarshalText writes the day as "2026-12-01", so that it stands so in JSON.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }

@@ -88,7 +88,7 @@ func (f *Follower) Run(ctx context.Context) error {
 
 // attempt loads one replica and keeps it until its reader can no longer.
 func (f *Follower) attempt(ctx context.Context, replica *Replica) error {
-	reader := feed.NewReader(f.conn, replica)
+	reader := feed.NewReader(f.conn, f.opts.Between(replica))
 	f.loading.Store(reader)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

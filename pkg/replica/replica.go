@@ -44,6 +44,8 @@ type Options struct {
 	OnFault func(Fault)
 	// Jitter returns a number in [0, 1); default random. It spreads repairs over time.
 	Jitter func() float64
+	// Between, if set, stands between the feed and each replica that a Follower loads: a test loses, doubles and reorders events there.
+	Between func(feed.Sink) feed.Sink
 }
 
 func (o Options) orDefault() Options {
@@ -58,6 +60,9 @@ func (o Options) orDefault() Options {
 	}
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
+	}
+	if o.Between == nil {
+		o.Between = func(s feed.Sink) feed.Sink { return s }
 	}
 	return o
 }

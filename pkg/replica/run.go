@@ -73,8 +73,12 @@ func (r *Run) Sheet() *Sheet { return r.sheet.Load() }
 // Health of the run.
 func (r *Run) Health() Health { return Health(r.health.Load()) }
 
-// Changes counts the visible changes of the run. Read it before the counts: an equal number afterwards means that what was read is still shown.
+// Changes is a number that grows with every visible change of the run, and is odd while one is being made. If it is even before the run is
+// read and the same afterwards, then all that was read belongs together and is still shown.
 func (r *Run) Changes() uint64 { return r.changes.Load() }
+
+// changed counts a change of a single store, which readers see whole.
+func (r *Run) changed() { r.changes.Add(2) }
 
 // version is the held one; zero without a sheet.
 func (r *Run) version() rail.Version {
@@ -87,6 +91,6 @@ func (r *Run) version() rail.Version {
 // setHealth makes a change of health visible.
 func (r *Run) setHealth(h Health) {
 	if Health(r.health.Swap(uint32(h))) != h {
-		r.changes.Add(1)
+		r.changed()
 	}
 }

@@ -148,7 +148,7 @@ func (w *writer) install(e *entry, sheet *Sheet) {
 	if before == nil || before.Pattern.ID != sheet.Pattern.ID {
 		w.list(e, before, sheet)
 	}
-	e.run.changes.Add(1)
+	e.run.changed()
 	if t := e.trouble; t != nil {
 		t.quarantine, t.ahead = nil, auditor{}
 		if t.waiting != nil { // of a lower Version, or it would have been taken instead
@@ -190,16 +190,20 @@ func (w *writer) delta(e *entry, d *event.RunDelta) {
 
 func (e *entry) quarantined() bool { return e.trouble != nil && e.trouble.quarantine != nil }
 
-// change applies a delta that is next: the counts first, then the Version, then the counter that readers hold their answers against (R8).
+// change applies a delta that is next: the counts first, then the Version, so that a Version never promises more than the counts hold (R8).
 func (w *writer) change(e *entry, d *event.RunDelta) {
 	sheet := e.run.Sheet()
-	if err := w.apply.Apply(sheet.Counts, d.Adjusts); err != nil {
+	e.run.changes.Add(1)
+	err := w.apply.Apply(sheet.Counts, d.Adjusts)
+	if err == nil {
+		sheet.revision.Store(d.Version.Revision)
+	}
+	e.run.changes.Add(1)
+	if err != nil {
 		w.tally.Broken++
 		w.quarantine(e, fmt.Errorf("delta of %s at %s: %w", d.Run, d.Version, err))
 		return
 	}
-	sheet.revision.Store(d.Version.Revision)
-	e.run.changes.Add(1)
 	w.tally.Applied++
 }
 

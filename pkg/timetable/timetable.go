@@ -7,6 +7,9 @@
 //	T2 A leg is listed only if its from stop lets passengers on and its to stop lets them off.
 //	T3 A train that calls at one station twice is listed for the shortest ride between the two stations only.
 //	T4 Legs are ordered by departure on the boarding day, then arrival, then train number, then stop.
+//	T5 Whatever place Resolve returns, its String is resolved to the same place.
+//	T6 An answer of Search is places of the index, each once; a longer answer begins with the shorter one.
+//	T7 A query between whole cities does not allocate.
 package timetable
 
 import (
@@ -163,7 +166,7 @@ func (p *Pattern) ContentID() rail.PatternID {
 
 // Validate reports the first contradiction of the network.
 func (n *Network) Validate() error {
-	if _, err := time.LoadLocation(n.Timezone); err != nil || n.Timezone == "" {
+	if _, err := time.LoadLocation(n.Timezone); err != nil || n.Timezone == "" || n.Timezone == "Local" {
 		return fmt.Errorf("%w: timezone %q; want an IANA name such as Asia/Shanghai", ErrInvalid, n.Timezone)
 	}
 	if n.SaleDays < 1 || n.SaleDays > 400 {

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/rail"
@@ -33,9 +34,10 @@ func Whole(r *replica.Replica, id rail.RunID, now time.Time) *Detail {
 	for range attempts {
 		before := run.Changes()
 		d = detail(run, r.Index().Location(), now)
-		if run.Changes() == before {
+		if before%2 == 0 && run.Changes() == before {
 			break
 		}
+		runtime.Gosched()
 	}
 	return d
 }

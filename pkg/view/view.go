@@ -10,6 +10,7 @@ package view
 
 import (
 	"cmp"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -61,8 +62,23 @@ type Answer struct {
 	Behind bool
 	// ValidUntil is the next moment at which the clock alone changes the answer; zero if there is none.
 	ValidUntil time.Time
-	// Stamp is equal for two answers to one query of one replica if nothing changed in between, by events.
-	Stamp uint64
+
+	// What the answer was made of, by which Current finds out whether it still holds.
+	replica *replica.Replica
+	index   *timetable.Index
+	runs    []found
+	stamp   uint64
+}
+
+// Current reports whether Look would give the same answer now: one atomic load for each run. q must be the query of the answer.
+func (a *Answer) Current(r *replica.Replica, q *Query, now time.Time) bool {
+	return a.replica == r && a.index == r.Index() && (a.ValidUntil.IsZero() || now.Before(a.ValidUntil)) && a.unchanged(r, q)
+}
+
+// unchanged reports whether no event has touched what the answer was read from.
+func (a *Answer) unchanged(r *replica.Replica, q *Query) bool {
+	sum, still := changes(a.runs)
+	return still && a.stamp == generations(r, q)+sum
 }
 
 // Offer is a run between two of its stops.
@@ -119,25 +135,32 @@ const (
 )
 
 // attempts bounds how often a busy answer is read again for V2 before it is given as it is.
-const attempts = 4
+const attempts = 16
 
 // Look answers a query from a replica that is ready, at a moment.
 func Look(r *replica.Replica, q *Query, now time.Time) *Answer {
 	a := &Answer{}
 	for try := range attempts {
-		generation := generations(r, q)
-		runs, complete := find(r, q)
-		*a = Answer{Offers: a.Offers[:0], Behind: !complete, Stamp: generation + changes(runs)}
-		for i := range runs {
-			a.add(r.Index().Location(), q, &runs[i], now)
-		}
-		if a.Stamp == generations(r, q)+changes(runs) {
+		a.read(r, q, now)
+		if a.unchanged(r, q) {
 			break
 		}
 		a.Behind = a.Behind || try == attempts-1
+		runtime.Gosched() // a writer may have been stopped in the middle of a change
 	}
 	q.order(a.Offers)
 	return a
+}
+
+// read fills the answer. What it is held against is taken first (V2).
+func (a *Answer) read(r *replica.Replica, q *Query, now time.Time) {
+	generation, index := generations(r, q), r.Index()
+	runs, complete := find(r, index, q)
+	sum, _ := changes(runs)
+	*a = Answer{Offers: a.Offers[:0], Behind: !complete, replica: r, index: index, runs: runs, stamp: generation + sum}
+	for i := range runs {
+		a.add(index.Location(), q, &runs[i], now)
+	}
 }
 
 // found is a run that serves the query's OD on its date.
@@ -147,9 +170,9 @@ type found struct {
 }
 
 // find lists the runs (V1); complete says that none is known to be missing.
-func find(r *replica.Replica, q *Query) (runs []found, complete bool) {
+func find(r *replica.Replica, index *timetable.Index, q *Query) (runs []found, complete bool) {
 	complete = true
-	for _, leg := range r.Index().Legs(q.From, q.To) {
+	for _, leg := range index.Legs(q.From, q.To) {
 		if !q.wantsLeg(&leg) {
 			continue
 		}
@@ -170,12 +193,15 @@ func (q *Query) wantsLeg(leg *timetable.Leg) bool {
 		(len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t string) bool { return strings.EqualFold(t, leg.Pattern.Category) }))
 }
 
-// changes sums up the change counters of runs. Counters only grow, so an equal sum over the same runs means that nothing changed.
-func changes(runs []found) (sum uint64) {
+// changes sums up the change counters of runs. Counters only grow, so an equal sum over the same runs means that nothing changed; still says
+// that nothing is changing either.
+func changes(runs []found) (sum uint64, still bool) {
+	still = true
 	for i := range runs {
-		sum += runs[i].run.Changes()
+		n := runs[i].run.Changes()
+		sum, still = sum+n, still && n%2 == 0
 	}
-	return sum
+	return sum, still
 }
 
 // generations does the same for the days that a query's runs may have left their origin on: equal means the same runs.

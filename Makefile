@@ -1,0 +1,50 @@
+# Everything a developer does with this tree. `make` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# Real timetables for tests that can use them; those tests say what they miss.
+ifneq ($(wildcard $(CURDIR)/../shared/data),)
+export YUPIAO_TESTDATA ?= $(abspath $(CURDIR)/../shared/data)
+endif
+
+FUZZTIME ?= 60s
+BENCH ?= .
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+run: ## a living railway in the browser: http://127.0.0.1:8080
+	go run ./cmd/yupiao demo
+
+build: ## the programs, in bin/
+	go build -trimpath -o bin/ ./cmd/...
+
+test: ## all tests, with the race detector
+	go test -race ./...
+
+lint: ## gofmt, vet, golangci-lint
+	go vet ./...
+	go tool golangci-lint run
+
+vuln: ## known vulnerabilities in what the programs call
+	go tool govulncheck ./...
+
+generate: ## Go code of the feed's schema
+	go run ./api/generate
+
+golden: ## write the expected answers anew
+	go test ./pkg/... -run Golden -update
+
+fuzz: ## each fuzz target for FUZZTIME (60s)
+	@set -e; for pkg in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "== $$pkg $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+bench: ## all benchmarks, BENCH=regexp to choose; raw output in bench/results/local.txt
+	@mkdir -p bench/results
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count 6 -timeout 60m ./... | tee bench/results/local.txt
+
+bench-once: ## each benchmark once, so that none rots
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+.PHONY: help run build test lint vuln generate golden fuzz bench bench-once

@@ -1,0 +1,216 @@
+// Package config reads settings files. It is the only package that knows viper, and uses it as a reader and merger alone.
+//
+// Invariants (cited by the tests as C1...):
+//
+//	C1 A file that is empty, not YAML, or holds an unknown key or a value of the wrong kind is refused; the error names the file and the key.
+//	C2 A key that neither the file nor the environment gives has its default. The environment stands above the file.
+//	C3 Every key of the shipped files is known, and every known key is in them.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
+)
+
+// ErrInvalid marks settings that cannot be used. The text names the file, the key, the value and what would be right.
+var ErrInvalid = errors.New("invalid settings")
+
+// envPrefix starts the name of every environment variable.
+const envPrefix = "YUPIAO_"
+
+// Node is the settings of a query node; configs/yupiaod.yaml says what each key means.
+type Node struct {
+	HTTP      HTTP      `mapstructure:"http"`
+	Admin     Admin     `mapstructure:"admin"`
+	Feed      Feed      `mapstructure:"feed"`
+	Freshness Freshness `mapstructure:"freshness"`
+	Streams   Streams   `mapstructure:"streams"`
+	Log       Log       `mapstructure:"log"`
+}
+
+// HTTP is the public listener.
+type HTTP struct {
+	Address        string        `mapstructure:"address"`
+	TrustedProxies []string      `mapstructure:"trusted_proxies"`
+	Drain          time.Duration `mapstructure:"drain"`
+}
+
+// Admin is the operators' listener.
+type Admin struct {
+	Address string `mapstructure:"address"`
+}
+
+// Feed is where events come from.
+type Feed struct {
+	URL         string `mapstructure:"url"`
+	Credentials string `mapstructure:"credentials"`
+	Name        string `mapstructure:"name"`
+}
+
+// Freshness is what is done about age.
+type Freshness struct {
+	DegradedAfter time.Duration `mapstructure:"degraded_after"`
+	RefuseAfter   time.Duration `mapstructure:"refuse_after"`
+	ClientMaxAge  time.Duration `mapstructure:"client_max_age"`
+}
+
+// Streams bounds the streams of live answers.
+type Streams struct {
+	Max          int `mapstructure:"max"`
+	MaxPerClient int `mapstructure:"max_per_client"`
+}
+
+// Log is how the node logs.
+type Log struct {
+	Level  string `mapstructure:"level"`
+	Format string `mapstructure:"format"`
+}
+
+// DefaultNode is the settings of a node that nobody has changed.
+func DefaultNode() Node {
+	return Node{
+		HTTP:      HTTP{Address: "127.0.0.1:8080", TrustedProxies: []string{}, Drain: 10 * time.Second},
+		Admin:     Admin{Address: "127.0.0.1:8081"},
+		Feed:      Feed{URL: "nats://127.0.0.1:4222", Name: "yupiaod"},
+		Freshness: Freshness{DegradedAfter: 2 * time.Second},
+		Streams:   Streams{Max: 20000, MaxPerClient: 32},
+		Log:       Log{Level: "info", Format: "json"},
+	}
+}
+
+// LoadNode reads a node's settings from a file; an empty path means defaults and environment alone.
+func LoadNode(path string) (Node, error) {
+	n := DefaultNode()
+	if err := load(path, os.Environ(), &n); err != nil {
+		return Node{}, err
+	}
+	if err := n.Validate(); err != nil {
+		return Node{}, fmt.Errorf("%s: %w", source(path), err)
+	}
+	return n, nil
+}
+
+// Validate reports the first setting that cannot be used.
+func (n *Node) Validate() error {
+	return errors.Join(
+		address("http.address", n.HTTP.Address, false), address("admin.address", n.Admin.Address, true),
+		within("http.drain", n.HTTP.Drain, 0, 10*time.Minute),
+		within("freshness.degraded_after", n.Freshness.DegradedAfter, 500*time.Millisecond, time.Hour),
+		within("freshness.refuse_after", n.Freshness.RefuseAfter, 0, 24*time.Hour),
+		within("freshness.client_max_age", n.Freshness.ClientMaxAge, 0, time.Hour),
+		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
+		oneOf("log.level", n.Log.Level, "debug", "info", "warn", "error"), oneOf("log.format", n.Log.Format, "json", "text"),
+	)
+}
+
+func invalid(key string, value any, want string) error {
+	return fmt.Errorf("%w: %s is %v; want %s", ErrInvalid, key, value, want)
+}
+
+func address(key, value string, mayBeEmpty bool) error {
+	if value == "" && mayBeEmpty {
+		return nil
+	}
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		return invalid(key, fmt.Sprintf("%q", value), "host:port")
+	}
+	return nil
+}
+
+func within[T int | time.Duration](key string, value, low, high T) error {
+	if value < low || value > high {
+		return invalid(key, value, fmt.Sprintf("%v to %v", low, high))
+	}
+	return nil
+}
+
+func oneOf(key, value string, all ...string) error {
+	if !slices.Contains(all, value) {
+		return invalid(key, fmt.Sprintf("%q", value), strings.Join(all, ", "))
+	}
+	return nil
+}
+
+func source(path string) string {
+	if path == "" {
+		return "environment"
+	}
+	return path
+}
+
+// load merges defaults (what into holds), file and environment into the struct, strictly (C1, C2).
+func load(path string, environ []string, into any) error {
+	v := viper.New()
+	defaults := map[string]any{}
+	if err := mapstructure.Decode(into, &defaults); err != nil {
+		return fmt.Errorf("read defaults: %w", err)
+	}
+	if err := v.MergeConfigMap(defaults); err != nil {
+		return fmt.Errorf("read defaults: %w", err)
+	}
+	if path != "" {
+		if err := mergeFile(v, path); err != nil {
+			return err
+		}
+	}
+	if err := mergeEnvironment(v, environ); err != nil {
+		return err
+	}
+	err := v.UnmarshalExact(into, func(c *mapstructure.DecoderConfig) {
+		c.WeaklyTypedInput = false
+		c.DecodeHook = mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc())
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, source(path), err)
+	}
+	return nil
+}
+
+func mergeFile(v *viper.Viper, path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if len(bytes.TrimSpace(data)) == 0 {
+		return fmt.Errorf("%w: %s is empty; it may be in the middle of being written", ErrInvalid, path)
+	}
+	v.SetConfigType("yaml")
+	if err := v.MergeConfig(bytes.NewReader(data)); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrInvalid, path, err)
+	}
+	return nil
+}
+
+// mergeEnvironment sets keys from variables. Their values are read as YAML, so that a number is a number.
+func mergeEnvironment(v *viper.Viper, environ []string) error {
+	known := map[string]string{}
+	for _, key := range v.AllKeys() {
+		known[envPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = key
+	}
+	for _, pair := range environ {
+		name, text, _ := strings.Cut(pair, "=")
+		key, ok := known[name]
+		if !ok {
+			continue // the prefix is also used by tools around the node
+		}
+		var value any
+		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+			return fmt.Errorf("%w: environment: %s: %w", ErrInvalid, name, err)
+		}
+		if value == nil {
+			value = ""
+		}
+		v.Set(key, value)
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// C3: the shipped file says the defaults, so it knows every key.
+func TestShippedFileIsTheDefaults(t *testing.T) {
+	got, err := LoadNode(filepath.Join("..", "..", "configs", "yupiaod.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := DefaultNode(); !reflect.DeepEqual(got, want) {
+		t.Errorf("the file says %+v\nthe code says %+v", got, want)
+	}
+	text, err := os.ReadFile(filepath.Join("..", "..", "configs", "yupiaod.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for section := range reflect.TypeFor[Node]().Fields() {
+		for field := range section.Type.Fields() {
+			if key := "\n  " + field.Tag.Get("mapstructure") + ":"; !strings.Contains(string(text), key) {
+				t.Errorf("the file lacks %s", key)
+			}
+		}
+	}
+}
+
+// C2: file over defaults, environment over file.
+func TestLayers(t *testing.T) {
+	path := write(t, "freshness:\n  degraded_after: 5s\nlog:\n  level: warn\n")
+	t.Setenv("YUPIAO_LOG_LEVEL", "debug")
+	t.Setenv("YUPIAO_STREAMS_MAX", "7")
+	t.Setenv("YUPIAO_HTTP_TRUSTED_PROXIES", "[10.0.0.0/8]")
+	t.Setenv("YUPIAO_ADMIN_ADDRESS", "")
+	n, err := LoadNode(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := DefaultNode()
+	want.Freshness.DegradedAfter, want.Log.Level, want.Streams.Max = 5*time.Second, "debug", 7
+	want.HTTP.TrustedProxies, want.Admin.Address = []string{"10.0.0.0/8"}, ""
+	if !reflect.DeepEqual(n, want) {
+		t.Errorf("got %+v\nwant %+v", n, want)
+	}
+}
+
+// C1: every accident has a text that says where and what.
+func TestRefused(t *testing.T) {
+	for name, tt := range map[string]struct{ text, want string }{
+		"empty":         {" \n", "is empty"},
+		"not YAML":      {"http: [", "settings.yaml"},
+		"unknown key":   {"http:\n  adress: x\n", "adress"},
+		"wrong kind":    {"streams:\n  max: lots\n", "max"},
+		"bad duration":  {"freshness:\n  degraded_after: soon\n", "degraded_after"},
+		"bare number":   {"freshness:\n  degraded_after: [2]\n", "degraded_after"},
+		"out of range":  {"freshness:\n  degraded_after: 1ms\n", "freshness.degraded_after is 1ms; want 500ms to 1h0m0s"},
+		"not a choice":  {"log:\n  level: loud\n", `log.level is "loud"; want debug, info, warn, error`},
+		"not host:port": {"http:\n  address: here\n", `http.address is "here"; want host:port`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := LoadNode(write(t, tt.text))
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v; want one with %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := LoadNode(filepath.Join(t.TempDir(), "none.yaml")); !errors.Is(err, ErrInvalid) {
+		t.Errorf("missing file: %v", err)
+	}
+	t.Setenv("YUPIAO_STREAMS_MAX", "many")
+	if _, err := LoadNode(""); !errors.Is(err, ErrInvalid) {
+		t.Errorf("bad variable: %v", err)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("http:\n  address: 127.0.0.1:1\n")
+	f.Add("a: [\n")
+	f.Add("log: {level: info}\nstreams: 3")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(t.TempDir(), "settings.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Skip()
+		}
+		if n, err := LoadNode(path); err == nil && n.Validate() != nil {
+			t.Errorf("accepted what does not validate: %+v", n)
+		}
+	})
+}

@@ -1,0 +1,28 @@
+// Package pkg is the architecture. The data's way goes down this list; a package imports only packages above it, and a test holds the imports to that.
+//
+//	rail        the vocabulary: dates, codes, versions, states; no I/O
+//	timetable   stations, patterns, the index from an OD to the trains that serve it, search
+//	formation   classes, places and fares of a train by its category
+//	gtfs        reads a GTFS feed into a timetable
+//	sample      a network of our own making for the demo
+//	inventory   the arithmetic of remaining seats: windows, pools, counts
+//	event       the messages of the feed and their coding
+//	feed        JetStream: publish, read
+//	replica     the node's copy, kept true by rules R1 to R10
+//	view        what a query sees: runs of an OD with counts and states
+//	render      bytes
+//	httpapi     gin: queries, streams, problems
+//	web         the page, embedded
+//	metrics     statistics as Prometheus reads them
+//	config      settings files
+//	node        the one composition of a query node
+//	booking     the reference booking backend: the authority, never imported by the query side
+//	broker      an embedded NATS server
+//	demo        a whole railway in one process: broker, booking and node
+//	board       answers as a table in a terminal
+//	testkit     what the tests of several packages share
+//
+// Each outside library has one owner: nats.go in feed, nats-server in broker, protobuf in event, gin in httpapi, Prometheus in metrics, viper in config.
+//
+// Where is the rule for a lost event? In replica, rule R3; its code is replica/writer.go and replica/repair.go.
+package pkg

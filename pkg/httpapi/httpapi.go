@@ -1,0 +1,145 @@
+// Package httpapi answers over HTTP. It is the only package that knows gin.
+//
+// Invariants (cited by the tests as H1...):
+//
+//	H1 Bad input gets a problem (RFC 9457) that names the parameter, the value and what would be right; nothing panics.
+//	H2 A number is live or says that it is not: every answer carries Yupiao-As-Of, Age and Yupiao-State, and none is given before the
+//	   replica is ready.
+//	H3 The tag is of the bytes; an equal If-None-Match gets 304 and no body.
+//	H4 A stream's client that applies every event holds the bytes' content of the whole answer under the last event's id. One that
+//	   is too slow is told to start anew; nothing is buffered without end.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/replica"
+)
+
+// Source is where answers come from: a replica.Follower, or a fixed replica in tests.
+type Source interface {
+	// Replica to answer from; nil before the first is ready.
+	Replica() *replica.Replica
+	// Degraded says why the replica is known not to advance; empty if it does.
+	Degraded() string
+	// Progress of loading.
+	Progress() feed.Progress
+}
+
+// Settings of the API; zero values take the defaults.
+type Settings struct {
+	// DegradedAfter is the age from which on answers are marked degraded. Default 2 s: eight heartbeats.
+	DegradedAfter time.Duration
+	// RefuseAfter is the age from which on queries are refused; 0 for never.
+	RefuseAfter time.Duration
+	// ClientMaxAge is how long a browser or CDN may keep an answer without asking; 0: it must ask each time (and gets 304).
+	ClientMaxAge time.Duration
+	// MaxStreams and MaxStreamsPerClient bound the open streams. Defaults 20,000 and 32.
+	MaxStreams, MaxStreamsPerClient int
+	// TrustedProxies may tell a client's address in X-Forwarded-For; addresses or CIDR ranges. Default none.
+	TrustedProxies []string
+}
+
+func (s Settings) orDefault() Settings {
+	if s.DegradedAfter <= 0 {
+		s.DegradedAfter = 2 * time.Second
+	}
+	if s.MaxStreams <= 0 {
+		s.MaxStreams = 20000
+	}
+	if s.MaxStreamsPerClient <= 0 {
+		s.MaxStreamsPerClient = 32
+	}
+	return s
+}
+
+// Options of a Server.
+type Options struct {
+	Source   Source
+	Settings Settings
+	// Documents are served as they are, by path ("/openapi.yaml").
+	Documents map[string][]byte
+	// Page, if set, answers "/" and "/static/".
+	Page http.Handler
+	// Clock is the time; default time.Now.
+	Clock func() time.Time
+	Log   *slog.Logger
+}
+
+// Server answers queries. It is an http.Handler, safe for concurrent use.
+type Server struct {
+	engine   *gin.Engine
+	source   Source
+	settings Settings
+	clock    func() time.Time
+	log      *slog.Logger
+	hub      *hub
+}
+
+// New makes a server. Streams end when ctx does.
+func New(ctx context.Context, o Options) (*Server, error) {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{source: o.Source, settings: o.Settings.orDefault(), clock: o.Clock, log: o.Log}
+	s.hub = newHub(ctx, s)
+	gin.SetMode(gin.ReleaseMode)
+	s.engine = gin.New()
+	s.engine.HandleMethodNotAllowed = true
+	if err := s.engine.SetTrustedProxies(o.Settings.TrustedProxies); err != nil { // nil trusts nobody; gin's own default is everybody
+		return nil, err
+	}
+	s.engine.Use(s.recover)
+	s.routes(o)
+	return s, nil
+}
+
+func (s *Server) routes(o Options) {
+	get := func(path string, h gin.HandlerFunc) {
+		s.engine.GET(path, h)
+		s.engine.HEAD(path, h)
+	}
+	get("/v1/availability", s.availability)
+	get("/v1/stations", s.stations)
+	get("/v1/runs/:run", s.run)
+	s.engine.GET("/v1/stream", s.stream)
+	get("/healthz", s.healthz)
+	get("/readyz", s.readyz)
+	for path, body := range o.Documents {
+		get(path, func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml; charset=utf-8", body) })
+	}
+	if o.Page != nil {
+		get("/", gin.WrapH(o.Page))
+		get("/static/*path", gin.WrapH(o.Page))
+	}
+	s.engine.NoRoute(func(c *gin.Context) {
+		fail(c, &Problem{Kind: notFound, Detail: "there is nothing at this path; see /openapi.yaml", Value: clip(c.Request.URL.Path)})
+	})
+	s.engine.NoMethod(func(c *gin.Context) {
+		fail(c, &Problem{Kind: methodNotAllowed, Detail: "this path takes GET and HEAD", Value: clip(c.Request.Method)})
+	})
+}
+
+// ServeHTTP answers a request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+
+// recover turns a bug into a logged 500 that tells nothing of the inside.
+func (s *Server) recover(c *gin.Context) {
+	defer func() {
+		if v := recover(); v != nil && v != http.ErrAbortHandler {
+			s.log.Error("panic while answering", "path", c.Request.URL.Path, "panic", v, "stack", string(debug.Stack()))
+			fail(c, &Problem{Kind: internal, Detail: "an error of ours; it was logged"})
+		}
+	}()
+	c.Next()
+}

@@ -1,0 +1,161 @@
+package httpapi
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/view"
+)
+
+const (
+	lookEvery   = 50 * time.Millisecond  // how soon a change is noticed
+	sendEvery   = 250 * time.Millisecond // at most four events a second
+	statusEvery = time.Second
+	writeWithin = 10 * time.Second // a client that takes nothing for so long is cut off
+	backlog     = 16               // events a client may be behind: four seconds
+)
+
+// hub shares the work of streams: one topic for each different query, however many clients watch it.
+type hub struct {
+	ctx    context.Context
+	server *Server
+
+	mu      sync.Mutex // guards what follows
+	topics  map[topicKey]*topic
+	clients map[string]int
+	streams int
+}
+
+// topicKey is a query string in its parsed form, so that parameters in another order are the same topic.
+type topicKey struct {
+	query string
+	lang  rail.Lang
+}
+
+func newHub(ctx context.Context, s *Server) *hub {
+	return &hub{ctx: ctx, server: s, topics: map[topicKey]*topic{}, clients: map[string]int{}}
+}
+
+// admit counts a stream in, or says why not.
+func (h *hub) admit(client string) *Problem {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	set := h.server.settings
+	switch {
+	case h.streams >= set.MaxStreams:
+		return &Problem{Kind: tooManyStreams, Detail: fmt.Sprintf("this node has %d open streams, its limit", h.streams), RetryAfter: 5 * time.Second}
+	case h.clients[client] >= set.MaxStreamsPerClient:
+		return &Problem{Kind: tooManyStreams, Detail: fmt.Sprintf("your address has %d open streams, its limit", h.clients[client]), RetryAfter: 5 * time.Second}
+	}
+	h.streams++
+	h.clients[client]++
+	return nil
+}
+
+func (h *hub) leave(client string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.streams--
+	if h.clients[client]--; h.clients[client] == 0 {
+		delete(h.clients, client)
+	}
+}
+
+// join subscribes to a query's topic, which is started with its first subscriber. hello is what a client without history must be sent.
+func (h *hub) join(q *view.Query, lang rail.Lang) (sub *subscriber, hello *snapshot, t *topic) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := topicKey{fmt.Sprintf("%+v", *q), lang}
+	t = h.topics[key]
+	if t == nil {
+		t = newTopic(h, key, q, lang)
+		h.topics[key] = t
+		go t.run()
+	}
+	sub, hello = t.subscribe()
+	return sub, hello, t
+}
+
+// part unsubscribes; a topic without subscribers ends.
+func (h *hub) part(t *topic, sub *subscriber) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if t.unsubscribe(sub) == 0 && h.topics[t.key] == t {
+		delete(h.topics, t.key)
+		t.end()
+	}
+}
+
+// stream is GET /v1/stream.
+func (s *Server) stream(c *gin.Context) {
+	now := s.clock()
+	r := s.replica(c, now)
+	if r == nil {
+		return
+	}
+	first, last := saleDates(r, now)
+	q, lang, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last)
+	if problem == nil {
+		problem = s.hub.admit(c.ClientIP())
+	}
+	if problem != nil {
+		fail(c, problem)
+		return
+	}
+	defer s.hub.leave(c.ClientIP())
+	sub, hello, t := s.hub.join(q, lang)
+	defer s.hub.part(t, sub)
+	c.Header("Content-Type", "text/event-stream")
+	c.Header("Cache-Control", "no-store")
+	c.Header("X-Accel-Buffering", "no") // nginx would hold events back
+	w := &eventWriter{w: c.Writer, control: http.NewResponseController(c.Writer)}
+	w.write([]byte("retry: 1000\n\n"))
+	if c.GetHeader("Last-Event-ID") == hello.tag {
+		w.write([]byte(": nothing has changed since\n\n"))
+	} else {
+		w.write(hello.event())
+	}
+	w.pump(c.Request.Context(), s.hub.ctx, sub)
+}
+
+// eventWriter writes events at once, each within a time.
+type eventWriter struct {
+	w       gin.ResponseWriter
+	control *http.ResponseController
+	failed  bool
+}
+
+func (e *eventWriter) write(event []byte) {
+	if e.failed {
+		return
+	}
+	_ = e.control.SetWriteDeadline(time.Now().Add(writeWithin)) // not every transport has deadlines
+	_, err := e.w.Write(event)
+	if err == nil {
+		err = e.control.Flush()
+	}
+	e.failed = err != nil
+}
+
+// pump hands events on until the client goes, cannot keep up, or the server ends; the latter two are told to start anew (H4).
+func (e *eventWriter) pump(client, server context.Context, sub *subscriber) {
+	for !e.failed {
+		select {
+		case event := <-sub.events:
+			e.write(event)
+			continue
+		case <-client.Done():
+			return
+		case <-sub.lost:
+		case <-server.Done():
+		}
+		e.write([]byte("event: restart\ndata: {}\n\n"))
+		return
+	}
+}

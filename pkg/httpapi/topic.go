@@ -1,0 +1,185 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/render"
+	"github.com/yupiao/yupiao/pkg/view"
+)
+
+// topic watches one query for all its subscribers: it looks often, renders when something changed, and sends what differs.
+type topic struct {
+	hub    *hub
+	key    topicKey
+	query  *view.Query
+	lang   rail.Lang
+	ctx    context.Context
+	end    context.CancelFunc
+	answer *view.Answer // of the topic's goroutine
+
+	mu          sync.Mutex // guards what follows
+	subscribers map[*subscriber]struct{}
+	last        *snapshot
+}
+
+// subscriber is a client of a topic. lost is closed when it fell too far behind.
+type subscriber struct {
+	events chan []byte
+	lost   chan struct{}
+}
+
+// snapshot is a rendered answer in its parts. It is not changed after it was made.
+type snapshot struct {
+	tag   string // without quotes
+	body  []byte
+	order []string
+	runs  map[string][]byte
+}
+
+func newTopic(h *hub, key topicKey, q *view.Query, lang rail.Lang) *topic {
+	t := &topic{hub: h, key: key, query: q, lang: lang, subscribers: map[*subscriber]struct{}{}}
+	t.ctx, t.end = context.WithCancel(h.ctx)
+	t.last = t.look()
+	return t
+}
+
+// look renders the answer as it is now.
+func (t *topic) look() *snapshot {
+	r := t.hub.server.source.Replica()
+	p := render.Printer{Index: r.Index(), Lang: t.lang}
+	t.answer = view.Look(r, t.query, t.hub.server.clock())
+	s := &snapshot{runs: make(map[string][]byte, len(t.answer.Offers)), order: make([]string, 0, len(t.answer.Offers))}
+	for i := range t.answer.Offers {
+		o := &t.answer.Offers[i]
+		key := o.Run.String() + "/" + strconv.Itoa(int(o.From)) + "-" + strconv.Itoa(int(o.To))
+		s.order, s.runs[key] = append(s.order, key), p.Offer(nil, o)
+	}
+	s.body = p.Answer(nil, t.query, t.answer)
+	tag := render.Tag(s.body)
+	s.tag = tag[1 : len(tag)-1]
+	return s
+}
+
+func (t *topic) subscribe() (*subscriber, *snapshot) {
+	sub := &subscriber{events: make(chan []byte, backlog), lost: make(chan struct{})}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.subscribers[sub] = struct{}{}
+	return sub, t.last
+}
+
+// unsubscribe returns how many are left.
+func (t *topic) unsubscribe(sub *subscriber) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.subscribers, sub)
+	return len(t.subscribers)
+}
+
+func (t *topic) run() {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	sent, told := time.Now(), time.Time{}
+	for {
+		select {
+		case <-t.ctx.Done():
+			return
+		case now := <-ticker.C:
+			if now.Sub(sent) >= sendEvery && t.changed() {
+				t.publish(t.look())
+				sent = now
+			}
+			if now.Sub(told) >= statusEvery {
+				t.broadcast(t.status())
+				told = now
+			}
+		}
+	}
+}
+
+func (t *topic) changed() bool {
+	return !t.answer.Current(t.hub.server.source.Replica(), t.query, t.hub.server.clock())
+}
+
+// publish sends what differs between the last snapshot and the next.
+func (t *topic) publish(next *snapshot) {
+	t.mu.Lock()
+	last := t.last
+	t.last = next
+	t.mu.Unlock()
+	if last.tag != next.tag {
+		t.broadcast(next.since(last))
+	}
+}
+
+// broadcast gives an event to every subscriber. One whose backlog is full is told that it is lost.
+func (t *topic) broadcast(event []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for sub := range t.subscribers {
+		select {
+		case sub.events <- event:
+		default:
+			close(sub.lost)
+			delete(t.subscribers, sub)
+		}
+	}
+}
+
+// status tells how fresh the data are. It also keeps the connection from looking dead.
+func (t *topic) status() []byte {
+	s := t.hub.server
+	f := s.freshness(s.source.Replica(), s.clock(), t.answer.Behind)
+	data := map[string]string{"state": f.state}
+	if f.proved {
+		data["as_of"] = f.asOf.UTC().Format(timeLayout)
+	}
+	text, _ := json.Marshal(data) // strings cannot fail
+	return append(append([]byte("event: status\ndata: "), text...), "\n\n"...)
+}
+
+// event is the snapshot as a whole.
+func (s *snapshot) event() []byte {
+	return bytes.Join([][]byte{[]byte("event: answer\nid: " + s.tag + "\ndata: "), s.body, []byte("\n\n")}, nil)
+}
+
+// since is what turns the snapshot before into this one (H4): runs that are new or changed, those that are gone, and the order if it is another.
+func (s *snapshot) since(before *snapshot) []byte {
+	out := []byte("event: runs\nid: " + s.tag + "\ndata: {\"runs\":[")
+	first := true
+	for _, key := range s.order {
+		if bytes.Equal(s.runs[key], before.runs[key]) {
+			continue
+		}
+		if !first {
+			out = append(out, ',')
+		}
+		first = false
+		out = append(out, s.runs[key]...)
+	}
+	gone := slices.DeleteFunc(slices.Clone(before.order), func(key string) bool { return s.runs[key] != nil })
+	out = appendKeys(append(out, "],\"gone\":"...), gone)
+	if !slices.Equal(s.order, before.order) {
+		out = appendKeys(append(out, ",\"order\":"...), s.order)
+	}
+	return append(out, "}\n\n"...)
+}
+
+// appendKeys writes keys, which need no escapes, as a JSON array.
+func appendKeys(dst []byte, keys []string) []byte {
+	dst = append(dst, '[')
+	for i, key := range keys {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, '"'), key...), '"')
+	}
+	return append(dst, ']')
+}
