@@ -24,10 +24,10 @@ test: ## all tests, with the race detector
 
 lint: ## gofmt, vet, golangci-lint
 	go vet ./...
-	go tool golangci-lint run
+	go tool -modfile=.tools/go.mod golangci-lint run
 
 vuln: ## known vulnerabilities in what the programs call
-	go tool govulncheck ./...
+	go tool -modfile=.tools/go.mod govulncheck ./...
 
 generate: ## Go code of the feed's schema
 	go run ./api/generate

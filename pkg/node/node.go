@@ -38,6 +38,8 @@ type Options struct {
 	Clock func() time.Time
 	// Log; default silent.
 	Log *slog.Logger
+	// Between, if set, stands between the feed and the replica (see replica.Options).
+	Between func(feed.Sink) feed.Sink
 }
 
 // Node is a query node that listens. Run it.
@@ -63,7 +65,7 @@ func New(settings config.Node, o Options) (*Node, error) {
 		n.close()
 		return nil, err
 	}
-	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: o.Clock, OnFault: n.logFault})
+	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: o.Clock, OnFault: n.logFault, Between: o.Between})
 	return n, nil
 }
 

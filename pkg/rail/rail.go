@@ -97,8 +97,8 @@ func tokenByte(c byte) bool {
 	return c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// Token turns any text into an id that CheckToken accepts: other bytes become "_xx" (hexadecimal), so that two texts
-// of up to 21 bytes never become one. Longer ones are cut at 64 bytes.
+// Token turns any text into an id that CheckToken accepts: a text that is one stays, in others each byte that is not allowed becomes "_xx"
+// (hexadecimal), and all is cut at 64 bytes. Two texts seldom become one, but the caller must look.
 func Token(s string) string {
 	if CheckToken(s) == nil {
 		return s

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/replica"
@@ -192,53 +191,11 @@ func TestAgeFollowsThePublisher(t *testing.T) {
 	l.converges()
 }
 
-// bad delivers badly: it loses, doubles and swaps batches, and loses states.
-type bad struct {
-	feed.Sink
-	mu   sync.Mutex // guards what follows
-	rand *rand.Rand
-	late map[rail.Partition]func()
-}
-
-func (b *bad) Deltas(p rail.Partition, batch *event.DeltaBatch, sequence uint64) {
-	b.mu.Lock()
-	dice, late := b.rand.IntN(10), b.late[p]
-	delete(b.late, p)
-	if dice == 0 {
-		b.late[p] = func() { b.Sink.Deltas(p, batch, sequence) }
-	}
-	b.mu.Unlock()
-	switch dice {
-	case 0: // later than the next
-	case 1: // lost
-		b.Sink.Deltas(p, &event.DeltaBatch{}, sequence)
-	case 2:
-		b.Sink.Deltas(p, batch, sequence)
-		b.Sink.Deltas(p, batch, sequence)
-	default:
-		b.Sink.Deltas(p, batch, sequence)
-	}
-	if late != nil {
-		late()
-	}
-}
-
-func (b *bad) State(p rail.Partition, s *event.RunState) {
-	b.mu.Lock()
-	lost := b.rand.IntN(20) == 0
-	b.mu.Unlock()
-	if !lost {
-		b.Sink.State(p, s)
-	}
-}
-
 // R2, R3, R10: whatever delivery does, in the end every run is exact. Losses at the end are found by digests alone.
 func TestBadDelivery(t *testing.T) {
 	l := newLine(t, 50)
 	r := rand.New(rand.NewPCG(2, 2))
-	l.follow(func(s feed.Sink) feed.Sink {
-		return &bad{Sink: s, rand: rand.New(rand.NewPCG(3, 3)), late: map[rail.Partition]func(){}}
-	})
+	l.follow(testkit.Disturb(3))
 	for range 20 {
 		l.trade(r, 200)
 	}

@@ -1,0 +1,23 @@
+// Command yupiao is for people: a demo railway, and seat searches in a terminal.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := &cobra.Command{Use: "yupiao", Short: "Remaining seats: a demo railway, and seat searches in a terminal", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(demoCommand(), queryCommand(), watchCommand())
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "yupiao:", err)
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,258 @@
+package booking
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/formation"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// testFleet is so many trips that run every day between 40 cities of two stations each, with 2 to 16 stops.
+func testFleet(trips int) *timetable.Schedule {
+	const cities = 40
+	s := testSchedule()
+	for i := range 2 * cities {
+		s.Network.Stations = append(s.Network.Stations, timetable.Station{
+			Code: rail.StationCode(fmt.Sprintf("S%d", i)), City: rail.CityCode(fmt.Sprintf("C%d", i/2)),
+		})
+	}
+	var dates []rail.Date
+	for day := range rail.Date(s.Network.SaleDays) {
+		dates = append(dates, today+day)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := range trips {
+		p := testPattern(fmt.Sprintf("G%d", i), 2+rng.IntN(15))
+		for k, station := range rng.Perm(2 * cities)[:len(p.Stops)] {
+			p.Stops[k].Station = rail.StationCode(fmt.Sprintf("S%d", station))
+		}
+		s.Trips = append(s.Trips, timetable.Trip{ID: rail.TripID(p.Train), Pattern: p, Dates: dates})
+	}
+	return s
+}
+
+func openFleet(trips int, rules formation.Rules) (*Book, *timetable.Schedule) {
+	s := testFleet(trips)
+	b := NewBook(Config{Epoch: 7, Clock: func() time.Time { return noon }}, s, rules)
+	for day := range rail.Date(s.Network.SaleDays) {
+		b.Open(today + day)
+	}
+	return b, s
+}
+
+// Opening follows from the ids alone, in about the shares that are meant.
+func TestOpeningShares(t *testing.T) {
+	b, _ := openFleet(1000, testRules())
+	var runs, suspended, restricted, waitlists, classes float64
+	for _, id := range b.Runs() {
+		s, _ := b.State(id)
+		runs++
+		if s.Suspended {
+			suspended++
+		}
+		for _, c := range s.Classes {
+			if classes++; c.Waitlist {
+				waitlists++
+			}
+			if len(c.Buckets) > 1 {
+				restricted++
+			}
+		}
+	}
+	for _, c := range []struct {
+		name      string
+		got, want float64
+	}{
+		{"suspended", suspended / runs, suspendedPercent},
+		{"restricted", restricted / runs, originPercent + longPercent},
+		{"waitlist", waitlists / classes, waitlistPercent * 2 / 3}, // not for standing
+	} {
+		if got := 100 * c.got; got < 0.7*c.want || got > 1.3*c.want {
+			t.Errorf("%s: %.1f %%, want about %.1f %%", c.name, got, c.want)
+		}
+	}
+}
+
+// The head of the curve is flat, its tail steep, and no pair is without demand.
+func TestDemandCurve(t *testing.T) {
+	d := newDemand(testFleet(500))
+	n := len(d.rides)
+	weight := func(k int) float64 { return d.ranks[k] - d.ranks[k-1] }
+	if n != 40*39 || len(d.rides[0]) < len(d.rides[n-1]) {
+		t.Fatalf("%d pairs, %d rides on the first, %d on the last; want %d pairs, falling", n, len(d.rides[0]), len(d.rides[n-1]), 40*39)
+	}
+	if head := weight(1) / weight(2); head > 1.15 {
+		t.Errorf("rank 2 has %.2f times the demand of rank 3, want less than 1.15", head)
+	}
+	if tail := weight(n/2) / weight(n-1); tail < 5 {
+		t.Errorf("the middle has %.1f times the demand of the last, want more than 5", tail)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	for range 1000 {
+		if i := newWeights(0, 1, 0, 2, 0).pick(rng); i != 1 && i != 3 {
+			t.Fatalf("picked choice %d, which has no weight", i)
+		}
+	}
+}
+
+// The same seed does the same; refunds have their share, and the next days sell more than the later ones.
+func TestBuyers(t *testing.T) {
+	const steps = 20000
+	life := func() (changes int, b *Book) {
+		b, s := openFleet(200, testRules())
+		y := NewBuyers(b, s, 42)
+		for range steps {
+			changes += y.Step()
+		}
+		return changes, b
+	}
+	n, b := life()
+	again, other := life()
+	if n != again || !reflect.DeepEqual(b.Versions(3, today+1), other.Versions(3, today+1)) {
+		t.Errorf("%d changes, %d with the same seed", n, again)
+	}
+	var sold, refunded, restated int
+	days := map[rail.Date]int{}
+	opened := len(b.Runs())
+	for _, c := range b.Outbox().Take(b.Outbox().Len()) {
+		switch {
+		case c.Delta.Restated:
+			restated++
+		case c.Delta.Adjusts[0].By > 0:
+			refunded++
+		default:
+			sold++
+			days[c.Delta.Run.Date]++
+		}
+	}
+	if got := sold + refunded + restated - opened; got != n {
+		t.Errorf("the outbox holds %d changes, Step said %d", got, n)
+	}
+	if share := float64(refunded) / float64(sold); share < 0.08 || share > 0.2 || sold < steps/4 {
+		t.Errorf("%d sold, %d refunded; want about an eighth", sold, refunded)
+	}
+	if days[today+1] < 3*days[today+13] {
+		t.Errorf("sold %d for tomorrow, %d for the last day but one; want three times as many", days[today+1], days[today+13])
+	}
+}
+
+// Who boards today on a train that left yesterday buys a place of yesterday's run.
+func TestBuyersBoardOvernight(t *testing.T) {
+	trip := testTrip(t, 3, opensPlain)
+	for i := range trip.Pattern.Stops {
+		stop := &trip.Pattern.Stops[i]
+		stop.Arrive, stop.Depart = stop.Arrive+rail.Day, stop.Depart+rail.Day
+	}
+	s := testSchedule(trip)
+	s.Network.SaleDays = 1
+	s.Trips[0].Dates = []rail.Date{today - 1}
+	b := NewBook(Config{Clock: func() time.Time { return noon }}, s, testRules())
+	b.Open(today - 1)
+	if n := NewBuyers(b, s, 1).buy(); n == 0 {
+		t.Error("nobody boarded")
+	}
+}
+
+func TestBuyersOfNothing(t *testing.T) {
+	bare := testPattern("G1", 3)
+	bare.Classes = nil
+	for name, s := range map[string]*timetable.Schedule{
+		"no trips":   testSchedule(),
+		"no classes": testSchedule(timetable.Trip{ID: "G1", Pattern: bare, Dates: []rail.Date{today}}),
+	} {
+		b := NewBook(Config{Clock: func() time.Time { return noon }}, s, formation.Rules{})
+		b.Open(today)
+		y := NewBuyers(b, s, 1)
+		for range 20000 {
+			if n := y.Step(); n != 0 {
+				t.Fatalf("%s: %d changes", name, n)
+			}
+		}
+	}
+}
+
+// bigRules are trains of 1,200 places.
+func bigRules() formation.Rules {
+	r := testRules()
+	for i, places := range []int{200, 900, 100} {
+		r.Categories[0].Classes[i].Places = places
+	}
+	return r
+}
+
+func BenchmarkSell(b *testing.B) {
+	for _, stops := range []int{10, 40, 70} {
+		b.Run(fmt.Sprintf("stops=%d", stops), func(b *testing.B) {
+			trip := testTrip(b, stops, opensPlain)
+			book := NewBook(Config{Clock: func() time.Time { return noon }}, testSchedule(trip), bigRules())
+			book.Open(today)
+			id, rng := runOf(trip), rand.New(rand.NewPCG(1, 1))
+			var tickets []Ticket
+			sold := 0.0
+			for b.Loop() { // a sale, and a refund once the train is nearly full
+				from := rail.StopIndex(rng.IntN(stops - 1))
+				t, err := book.Sell(id, "O", from, from+1+rail.StopIndex(rng.IntN(stops-1-int(from))))
+				if err == nil {
+					tickets, sold = append(tickets, t), sold+1
+				}
+				if len(tickets) > 1500 {
+					i := rng.IntN(len(tickets))
+					_ = book.Refund(tickets[i])
+					tickets[i] = tickets[len(tickets)-1]
+					tickets = tickets[:len(tickets)-1]
+				}
+				discard(book)
+			}
+			if b.ReportMetric(sold/float64(b.N), "sold/op"); sold == 0 {
+				b.Fatal("nothing was sold")
+			}
+		})
+	}
+}
+
+func discard(b *Book) { b.Outbox().Ack(len(b.Outbox().Take(1 << 20))) }
+
+func BenchmarkState(b *testing.B) {
+	for _, trains := range []int{1, 200} {
+		b.Run(fmt.Sprintf("trains=%d", trains), func(b *testing.B) {
+			book, s := openFleet(trains, bigRules())
+			y := NewBuyers(book, s, 1)
+			for range 1000 * trains {
+				y.Step()
+			}
+			runs, i := book.Runs(), 0
+			for b.Loop() {
+				_, _ = book.State(runs[i%len(runs)])
+				i++
+			}
+		})
+	}
+}
+
+// BenchmarkStep is a whole country: 4,458 trains for 15 days, opened and then bought from.
+func BenchmarkStep(b *testing.B) {
+	start := time.Now()
+	book, s := openFleet(4458, bigRules())
+	opening := time.Since(start)
+	y := NewBuyers(book, s, 1)
+	discard(book)
+	changes := 0
+	for b.Loop() {
+		if changes += y.Step(); book.Outbox().Len() > 1000 {
+			discard(book)
+		}
+	}
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	runtime.KeepAlive(y)
+	b.ReportMetric(float64(changes)/float64(b.N), "changes/op")
+	b.ReportMetric(float64(m.HeapAlloc)/1e6, "MB")
+	b.ReportMetric(opening.Seconds(), "s-to-open")
+}
