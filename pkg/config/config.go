@@ -20,6 +20,8 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/yupiao/yupiao/pkg/formation"
 )
 
 // ErrInvalid marks settings that cannot be used. The text names the file, the key, the value and what would be right.
@@ -111,6 +113,24 @@ func (n *Node) Validate() error {
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
 		oneOf("log.level", n.Log.Level, "debug", "info", "warn", "error"), oneOf("log.format", n.Log.Format, "json", "text"),
 	)
+}
+
+// Booking is the settings of the reference booking backend; configs/booking.yaml says what each key means.
+type Booking struct {
+	// Formations of the trains: classes, places and fares by category.
+	Formations formation.Rules `mapstructure:"formations"`
+}
+
+// LoadBooking reads a booking backend's settings from a file; an empty path means defaults and environment alone.
+func LoadBooking(path string) (Booking, error) {
+	b := Booking{Formations: formation.Default()}
+	if err := load(path, os.Environ(), &b); err != nil {
+		return Booking{}, err
+	}
+	if err := b.Formations.Validate(); err != nil {
+		return Booking{}, fmt.Errorf("%w: %s: formations: %w", ErrInvalid, source(path), err)
+	}
+	return b, nil
 }
 
 func invalid(key string, value any, want string) error {

@@ -103,3 +103,32 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// C3: the shipped booking settings are the defaults, and a wrong number in them is refused with its place.
+func TestBooking(t *testing.T) {
+	path := filepath.Join("..", "..", "configs", "booking.yaml")
+	got, err := LoadBooking(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := LoadBooking(""); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\nthe file says %+v\nthe code says %+v", err, got, want)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for old, tt := range map[string]struct{ with, want string }{
+		"places: 148":           {"places: -1", "categories[0] (high-speed): classes[1]: places is -1"},
+		"per_km: 46.0":          {"per_kn: 46.0", "per_kn"},
+		"accommodation: berth":  {"accommodation: bed", `accommodation is "bed"`},
+		"speed_kmh: 220.0":      {"speed_kmh: fast", "speed_kmh"},
+		"match: [\"*\"]":        {"match: [K]", `must match "*"`},
+		"formations:\n  # Kind": {"formation:\n  # Kind", "formation"},
+	} {
+		broken := strings.Replace(string(text), old, tt.with, 1)
+		if _, err := LoadBooking(write(t, broken)); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v; want one with %q", tt.with, err, tt.want)
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -116,7 +117,11 @@ func (s *Server) routes(o Options) {
 	get("/healthz", s.healthz)
 	get("/readyz", s.readyz)
 	for path, body := range o.Documents {
-		get(path, func(c *gin.Context) { c.Data(http.StatusOK, "application/yaml; charset=utf-8", body) })
+		kind := "text/plain; charset=utf-8"
+		if strings.HasSuffix(path, ".yaml") {
+			kind = "application/yaml; charset=utf-8"
+		}
+		get(path, func(c *gin.Context) { c.Data(http.StatusOK, kind, body) })
 	}
 	if o.Page != nil {
 		get("/", gin.WrapH(o.Page))

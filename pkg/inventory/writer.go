@@ -173,13 +173,10 @@ func (g *group) breach(t *Table, from, to rail.StopIndex, n rail.SeatCount, want
 // after is a count as it would be after the change. The diff is zero outside the touched stops.
 func (g *group) after(t *Table, b *bucket, from, to rail.StopIndex) rail.SeatCount {
 	od := timetable.OD(t.stops, from, to)
-	n := rail.SeatCount(0)
 	if b.direct {
-		n = rail.SeatCount(t.cells[od*t.width+g.class/lanes].Load() >> shift(g.class) & laneMask)
-	} else {
-		n = rail.SeatCount(b.counts[od])
+		return rail.SeatCount(t.cells[od*t.width+g.class/lanes].Load()>>shift(g.class)&laneMask) + rail.SeatCount(g.diff[od])
 	}
-	return n + rail.SeatCount(g.diff[od])
+	return rail.SeatCount(b.counts[od]) + rail.SeatCount(g.diff[od])
 }
 
 func shift(class int) int { return class % lanes * laneBits }

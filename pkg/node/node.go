@@ -137,7 +137,7 @@ func (n *Node) handler(streams context.Context) (http.Handler, error) {
 	settings := n.settings
 	return httpapi.New(streams, httpapi.Options{
 		Source: n.follower, Clock: n.options.Clock, Log: n.options.Log, Page: web.Handler(),
-		Documents: map[string][]byte{"/openapi.yaml": api.OpenAPI, "/asyncapi.yaml": api.AsyncAPI},
+		Documents: map[string][]byte{"/openapi.yaml": api.OpenAPI, "/asyncapi.yaml": api.AsyncAPI, "/yupiao/v1/feed.proto": api.Schema},
 		Settings: httpapi.Settings{
 			DegradedAfter: settings.Freshness.DegradedAfter, RefuseAfter: settings.Freshness.RefuseAfter, ClientMaxAge: settings.Freshness.ClientMaxAge,
 			MaxStreams: settings.Streams.Max, MaxStreamsPerClient: settings.Streams.MaxPerClient, TrustedProxies: settings.HTTP.TrustedProxies,

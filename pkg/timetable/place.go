@@ -87,9 +87,9 @@ const (
 	onlyCities                // nothing but a city
 )
 
-// Resolve finds the place that a text names. The text is a station's code, a name of a station or a city in any language, its pinyin, or
-// "city:" and a city's code or name. Case, width, accents, punctuation and spaces do not count, nor does "Station" (站, 역) at the end. A code
-// beats the name on the signs, which beats other names.
+// Resolve finds the place that a text names. The text is a station's code, a city's code, a name of a station or a city in any language, its pinyin,
+// or "city:" and a city's code or name. Case, width, accents, punctuation and spaces do not count, nor does "Station" (站, 역) at the end. A station's
+// code beats a city's, which beats the name on the signs, which beats other names.
 //
 // With wide, a station means its whole city, if it has one, and a name of both a city and a station means the city; otherwise that is the
 // station. The error is an *AmbiguousError or an *UnknownError. An exact code costs one look and no allocation, an unknown text a Search.
@@ -133,6 +133,7 @@ type words struct {
 func (x *Index) resolve(text string, w words, code kind, within scope) (Place, error) {
 	for _, found := range [][]Place{
 		x.choose(x.spelled(w.code, code, code), within),
+		x.choose(x.spelled(w.code, cityCode, cityCode), within),
 		x.choose(x.spelled(w.name, signName, signName), within),
 		x.choose(x.spelled(w.name, pinyin, otherName), within),
 	} {

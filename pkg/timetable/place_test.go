@@ -91,7 +91,6 @@ func TestResolveErrors(t *testing.T) {
 		{"the same name on the signs", "twin", false, true, "[tw-1 TW-1]"},
 		{"a code that case does not decide", "Tw-1", false, true, "[tw-1 TW-1]"},
 		{"a typing error", "beijngnan", false, false, "[VNP]"},
-		{"a bare city code is no code", "xi", false, false, "[city:XI EAY]"},
 		{"a station is no city", "city:VNP", true, false, "[VNP]"},
 		{"nothing near", "qqqq", false, false, "[]"},
 		{"empty", " ", false, false, "[]"},
