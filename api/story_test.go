@@ -65,7 +65,10 @@ func follow(t *testing.T, host *testkit.Host, clock func() time.Time) *replica.F
 	f := replica.NewFollower(testkit.Conn(t, host), replica.Options{Clock: clock})
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
-	t.Cleanup(func() { cancel(); <-ended })
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
 	testkit.Eventually(t, "the node to be ready", func() bool { return f.Replica() != nil })
 	return f
 }

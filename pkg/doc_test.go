@@ -139,7 +139,7 @@ func TestLibrariesHaveOwners(t *testing.T) {
 // Shared numbers are typed atomics: a plain integer with atomic functions can be read without them by mistake.
 func TestTypedAtomicsOnly(t *testing.T) {
 	untyped := regexp.MustCompile(`atomic\.(Add|Load|Store|Swap|CompareAndSwap)(Int|Uint|Pointer)`)
-	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
 		if err != nil || !strings.HasSuffix(path, ".go") || path == "doc_test.go" {
 			return err
 		}

@@ -11,13 +11,17 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func main() {
+func main() { os.Exit(execute()) }
+
+// execute runs the command line and returns the exit status.
+func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "yupiao", Short: "Remaining seats: a demo railway, and seat searches in a terminal", SilenceUsage: true, SilenceErrors: true}
 	root.AddCommand(demoCommand(), queryCommand(), watchCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "yupiao:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }

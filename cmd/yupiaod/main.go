@@ -15,7 +15,10 @@ import (
 	"github.com/yupiao/yupiao/pkg/node"
 )
 
-func main() {
+func main() { os.Exit(execute()) }
+
+// execute runs the command line and returns the exit status.
+func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var file string
@@ -26,8 +29,9 @@ func main() {
 	cmd.Flags().StringVar(&file, "config", "", "settings file (see configs/yupiaod.yaml); without one: defaults and YUPIAO_ environment variables")
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "yupiaod:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 func run(ctx context.Context, file string) error {

@@ -230,13 +230,20 @@ func (d *demo) live(ctx context.Context) error {
 
 // announce says what is where as soon as it answers, and then lets the buyers in.
 func (d *demo) announce(ctx context.Context) error {
-	for _, wait := range []func() bool{
-		func() bool { return d.book.Outbox().Len() == 0 },
-		func() bool { r := d.node.Follower().Replica(); return r != nil && r.Stats().Runs > 0 },
-	} {
-		if !poll(ctx, wait) {
-			return nil
+	if !poll(ctx, func() bool { return d.book.Outbox().Len() == 0 }) {
+		return nil
+	}
+	published := time.Now()
+	known := func() bool {
+		r := d.node.Follower().Replica()
+		if r == nil {
+			return false
 		}
+		asOf, proved := r.AsOf()
+		return proved && asOf.After(published)
+	}
+	if !poll(ctx, known) {
+		return nil
 	}
 	d.say("ready: %d runs", d.node.Follower().Replica().Stats().Runs)
 	d.directions()

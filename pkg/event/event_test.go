@@ -281,7 +281,7 @@ func FuzzDecodeControl(f *testing.F) {
 	for _, data := range []string{`{"run":"20261201.G1"}`, `{"partition":3,"date":"20261201"}`, `{"runs":[{"run":"20261201.G1","version":{"revision":"1"}}]}`, "\x0a\x01x"} {
 		f.Add([]byte(data), data[0] == '{')
 	}
-	f.Fuzz(func(t *testing.T, data []byte, isJSON bool) {
+	f.Fuzz(func(_ *testing.T, data []byte, isJSON bool) {
 		format := formatFor(isJSON)
 		_, _ = DecodeRepairRequest(data, format)
 		_, _ = DecodeRepairReply(data, format)

@@ -178,7 +178,8 @@ func (p *Publisher) Patterns(ctx context.Context, patterns []*timetable.Pattern)
 }
 
 // Publish sends committed changes: their RunStates first, then their deltas, in order (P1, P4). It returns when all are acknowledged, and retries
-// until then or until ctx ends. After an error the caller sends the same changes again: replicas drop what they know. ErrFenced is final.
+// until then or until ctx ends. After an error the caller sends the same changes again: replicas drop what they know. ErrFenced is final. The opening
+// of a run that is long over is left out whole, since its state would expire at once.
 func (p *Publisher) Publish(ctx context.Context, changes []Change) error {
 	if p.fenced.Load() {
 		return ErrFenced
@@ -188,6 +189,11 @@ func (p *Publisher) Publish(ctx context.Context, changes []Change) error {
 	for i := range changes {
 		c := &changes[i]
 		if c.State != nil {
+			if ttl, err := p.expiry(c.State); err != nil {
+				return err
+			} else if ttl < shortest {
+				continue
+			}
 			states = append(states, c.State)
 		}
 		part := c.Delta.Run.Partition()
@@ -198,6 +204,9 @@ func (p *Publisher) Publish(ctx context.Context, changes []Change) error {
 	}
 	return p.eachWriter(func(w *partitionWriter) error { return w.deltas(ctx, deltas[w.partition]) })
 }
+
+// shortest is the shortest life of a message that the server takes.
+const shortest = time.Second
 
 // latest keeps the last state of each run: a stream that keeps one message a subject has no use for the others.
 func latest(states []*event.RunState) []*event.RunState {
@@ -232,8 +241,8 @@ func (p *Publisher) states(ctx context.Context, states []*event.RunState) error 
 		if err != nil {
 			return err
 		}
-		if ttl < time.Second {
-			continue // the run is long over
+		if ttl < shortest {
+			continue
 		}
 		data, err := event.EncodeState(s, event.Protobuf)
 		if err != nil {

@@ -169,8 +169,8 @@ func (im *importer) readTrips() error {
 	})
 }
 
-// chineseNumber is a train number whose letter says what kind of train it is.
-var chineseNumber = regexp.MustCompile(`^[A-Z][0-9]{1,4}$`)
+// chineseNumber is a train number whose letter says what kind of train it is. A train that changes its number is often written with both ("D305/D308").
+var chineseNumber = regexp.MustCompile(`^[A-Z][0-9]{1,4}(/[A-Z]?[0-9]{1,4})*$`)
 
 // category is what passengers filter by: the letter of a Chinese number, the feed's route type otherwise.
 func category(train string, kind int) string {

@@ -141,7 +141,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.Se
 // recover turns a bug into a logged 500 that tells nothing of the inside.
 func (s *Server) recover(c *gin.Context) {
 	defer func() {
-		if v := recover(); v != nil && v != http.ErrAbortHandler {
+		if v := recover(); v != nil {
 			s.log.Error("panic while answering", "path", c.Request.URL.Path, "panic", v, "stack", string(debug.Stack()))
 			fail(c, &Problem{Kind: internal, Detail: "an error of ours; it was logged"})
 		}

@@ -145,8 +145,8 @@ func TestDetailIsJSON(t *testing.T) {
 	r := railway()
 	for _, train := range []string{"G1", "G5", "G7", "G9", "G11"} {
 		body := Printer{Index: r.Index(), Lang: rail.English}.Detail(nil, view.Whole(r, rail.RunID{Date: testkit.Tuesday, Trip: rail.TripID(train)}, testkit.Morning))
-		var any map[string]any
-		if err := json.Unmarshal(body, &any); err != nil {
+		var shape map[string]any
+		if err := json.Unmarshal(body, &shape); err != nil {
 			t.Errorf("%s: %v\n%s", train, err, body)
 		}
 	}

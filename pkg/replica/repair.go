@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -179,7 +180,7 @@ func (w *writer) audit(e *entry, theirs rail.Version) bool {
 	if !ours.Above(theirs) {
 		if e.trouble != nil {
 			e.trouble.ahead = auditor{}
-			if q := e.trouble.quarantine; q == errOlder || q == errUnknownRun {
+			if q := e.trouble.quarantine; errors.Is(q, errOlder) || errors.Is(q, errUnknownRun) {
 				e.trouble.quarantine = nil
 			}
 			w.judge(e)

@@ -270,7 +270,7 @@ func TestReadiness(t *testing.T) {
 		t.Fatal("ready too early")
 	default:
 	}
-	g.heartbeat("booking", noon, 0)
+	_ = g.heartbeat("booking", noon, 0)
 	if _, ok := g.replica.AsOf(); ok || g.replica.Index() != nil {
 		t.Error("an age or an index before it is ready")
 	}

@@ -13,11 +13,11 @@ import (
 type Health uint32
 
 const (
-	// Live: everything that was published up to the node's AsOf is in the numbers.
+	// Live means that everything that was published up to the node's AsOf is in the numbers.
 	Live Health = iota
-	// Behind: a change is known to be missing (R3); the numbers are an earlier truth.
+	// Behind means that a change is known to be missing (R3); the numbers are an earlier truth.
 	Behind
-	// Quarantined: the numbers contradict themselves or the authority (R4, R10) and must not be shown.
+	// Quarantined means that the numbers contradict themselves or the authority (R4, R10) and must not be shown.
 	Quarantined
 )
 

@@ -146,8 +146,8 @@ var sides = map[string]struct{ pinyin, initial, english, korean string }{
 
 // names reads the six columns of a name, the first of which is a code.
 func names(f []string) timetable.Names {
-	clear := func(s string) string { return strings.ReplaceAll(s, "_", " ") }
-	return timetable.Names{Name: f[1], Pinyin: f[2], Initials: f[3], Other: map[string]string{"en": clear(f[4]), "ko": clear(f[5])}}
+	spaced := func(s string) string { return strings.ReplaceAll(s, "_", " ") }
+	return timetable.Names{Name: f[1], Pinyin: f[2], Initials: f[3], Other: map[string]string{"en": spaced(f[4]), "ko": spaced(f[5])}}
 }
 
 // network is the stations and cities of the tables above.
