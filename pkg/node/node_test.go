@@ -1,0 +1,191 @@
+package node_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/node"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/testkit"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// logs is a log that a test can read while it is written.
+type logs struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func settings() config.Node {
+	s := config.DefaultNode()
+	s.HTTP.Address, s.Admin.Address = "127.0.0.1:0", "127.0.0.1:0"
+	return s
+}
+
+// start runs a node; stop ends it and returns what Run returned.
+func start(t *testing.T, host *testkit.Host, log *logs) (n *node.Node, stop func() error) {
+	t.Helper()
+	n, err := node.New(settings(), node.Options{InProcess: host, Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- n.Run(ctx) }()
+	return n, func() error {
+		cancel()
+		return <-done
+	}
+}
+
+func get(t *testing.T, address, path string) (int, string) {
+	t.Helper()
+	r, err := http.Get("http://" + address + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, string(body)
+}
+
+// publish opens runs tomorrow and returns how to change them.
+func publish(ctx context.Context, t *testing.T, host *testkit.Host, runs int) (*testkit.Ledger, *feed.Publisher, []rail.RunID) {
+	t.Helper()
+	p := testkit.Pattern("G1", 600)
+	ledger := testkit.NewLedger(p)
+	publisher, err := feed.NewPublisher(ctx, testkit.Conn(t, host), ledger, feed.PublisherOptions{})
+	if err == nil {
+		err = errors.Join(publisher.Network(ctx, testkit.Network()), publisher.Patterns(ctx, []*timetable.Pattern{p}))
+	}
+	var ids []rail.RunID
+	var changes []feed.Change
+	for i := range runs {
+		ids = append(ids, rail.RunID{Date: rail.DateOf(time.Now(), time.UTC) + 2, Trip: rail.TripID(fmt.Sprint("G", i))})
+		changes = append(changes, ledger.Open(ids[i], 1))
+	}
+	if err = errors.Join(err, publisher.Publish(ctx, changes)); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = publisher.Serve(ctx) }()
+	publisher.Complete(time.Now())
+	return ledger, publisher, ids
+}
+
+// N1: alive at once, ready when the booking system has spoken, whoever starts first.
+func TestNodeStartsBeforeThePublisher(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	host, log := testkit.Broker(t), &logs{}
+	n, stop := start(t, host, log)
+	testkit.Eventually(t, "a log line that says what is missing", func() bool { return strings.Contains(log.String(), "YUPIAO_REFERENCE") })
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/v1/availability?from=BJP&to=SHH&date=2026-12-01": 503, "/openapi.yaml": 200, "/asyncapi.yaml": 200, "/": 200, "/static/app.js": 200} {
+		if code, body := get(t, n.Address(), path); code != want {
+			t.Errorf("%s: %d %.200s", path, code, body)
+		}
+	}
+	ledger, publisher, ids := publish(ctx, t, host, 20)
+	testkit.Eventually(t, "a ready node", func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == 200 })
+	if err := publisher.Publish(ctx, []feed.Change{ledger.Sell(ids[3], 7)}); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the sale in an answer", func() bool {
+		_, body := get(t, n.Address(), "/v1/runs/"+ids[3].String())
+		return strings.Contains(body, `"remaining":93`)
+	})
+	code, metrics := get(t, n.AdminAddress(), "/metrics")
+	for _, want := range []string{"yupiao_ready 1", "yupiao_runs 20", "yupiao_runs_behind 0", "yupiao_age_seconds", "go_goroutines"} {
+		if code != 200 || !strings.Contains(metrics, want) {
+			t.Errorf("%d: the metrics lack %q", code, want)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// N2: a node that stops tells its streams to start anew, and leaves nothing behind.
+func TestNodeStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	host := testkit.Broker(t)
+	_, _, ids := publish(ctx, t, host, 1)
+	before := goleak.IgnoreCurrent()
+	n, stop := start(t, host, &logs{})
+	testkit.Eventually(t, "a ready node", func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == 200 })
+	stream, err := http.Get("http://" + n.Address() + "/v1/stream?from=BJP&to=SHH&date=" + ids[0].Date.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stream.Body)
+	for lines.Scan() && lines.Text() != "event: answer" {
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	told := false
+	for lines.Scan() {
+		told = told || lines.Text() == "event: restart"
+	}
+	if !told {
+		t.Error("the stream was not told to start anew")
+	}
+	_ = stream.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	goleak.VerifyNone(t, before)
+}
+
+// What cannot work is said at once, with the setting's name.
+func TestNodeRefuses(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	host := testkit.Broker(t)
+	s := settings()
+	s.HTTP.Address = taken.Addr().String()
+	if _, err := node.New(s, node.Options{InProcess: host}); err == nil || !strings.Contains(err.Error(), "http.address") {
+		t.Errorf("a taken port: %v", err)
+	}
+	s = settings()
+	s.Admin.Address = taken.Addr().String()
+	if _, err := node.New(s, node.Options{InProcess: host}); err == nil || !strings.Contains(err.Error(), "admin.address") {
+		t.Errorf("a taken admin port: %v", err)
+	}
+	s = settings()
+	s.Feed.URL = "nats://127.0.0.1:1"
+	if _, err := node.New(s, node.Options{}); err == nil || !strings.Contains(err.Error(), "127.0.0.1:1") {
+		t.Errorf("no server: %v", err)
+	}
+}
