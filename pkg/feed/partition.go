@@ -164,13 +164,14 @@ func (w *partitionWriter) try(ctx context.Context, data []byte) (done bool, err 
 }
 
 // explain finds out why the last sequence is not the expected one: a subject whose messages have all expired, a stream that was recreated or
-// rolled back (it is lower than ours: go on from there), our own message whose acknowledgement was lost, or another publisher (P3).
+// rolled back (it is lower than ours), or a message of nobody's, published by hand (go on from there); our own message whose acknowledgement was
+// lost; or another publisher (P3).
 func (w *partitionWriter) explain(ctx context.Context) (done bool, err error) {
 	last, sequence, err := w.last(ctx)
 	switch {
 	case err != nil:
 		return false, nil
-	case last == nil || sequence < w.sequence.Load():
+	case last == nil || last.Publisher == "" || sequence < w.sequence.Load():
 		w.sequence.Store(sequence)
 		return false, nil
 	case last.Publisher == w.publisher.opts.Name:
@@ -198,7 +199,7 @@ func (w *partitionWriter) last(ctx context.Context) (*event.DeltaBatch, uint64, 
 	}
 	batch, _, err := event.DecodeDeltas(msg.Data, event.FormatOf(msg.Header.Get(headerContentType)))
 	if err != nil {
-		batch = &event.DeltaBatch{} // somebody's broken message: not ours, and its author does not fence
+		batch = &event.DeltaBatch{} // somebody's broken message
 	}
 	return batch, msg.Sequence, nil
 }
