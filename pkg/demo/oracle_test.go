@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -127,7 +128,7 @@ func (w *world) startNode() {
 	w.t.Helper()
 	settings := config.DefaultNode()
 	settings.HTTP.Address, settings.Admin.Address = "127.0.0.1:0", ""
-	n, err := node.New(settings, node.Options{InProcess: w.server, Between: w.between})
+	n, err := node.New(settings, node.Options{InProcess: w.server, Between: w.between, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	w.must(err)
 	ctx, cancel := context.WithCancel(w.ctx)
 	done := make(chan error, 1)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/yupiao/yupiao/pkg/event/eventpb"
 	"github.com/yupiao/yupiao/pkg/rail"
 )
@@ -22,7 +24,13 @@ type VersionsRequest struct {
 
 // EncodeHeartbeat writes a Heartbeat.
 func EncodeHeartbeat(h *Heartbeat, f Format) ([]byte, error) {
-	m := &eventpb.Heartbeat{Time: timePB(h.Time), IntervalMs: uint32(h.Interval.Milliseconds()), Publisher: h.Publisher, StreamCreated: timePB(h.StreamCreated)}
+	m := &eventpb.Heartbeat{Time: timePB(h.Time), IntervalMs: uint32(h.Interval.Milliseconds()), Publisher: h.Publisher}
+	for name, at := range h.Created {
+		if m.StreamsCreated == nil {
+			m.StreamsCreated = make(map[string]*timestamppb.Timestamp, len(h.Created))
+		}
+		m.StreamsCreated[name] = timestamppb.New(at)
+	}
 	for _, mark := range h.Marks {
 		m.Marks = append(m.Marks, &eventpb.Mark{Partition: uint32(mark.Partition), Sequence: mark.Sequence})
 	}
@@ -44,8 +52,13 @@ func DecodeHeartbeat(data []byte, f Format) (*Heartbeat, error) {
 		return nil, err
 	}
 	h := &Heartbeat{Time: at, Interval: time.Duration(m.GetIntervalMs()) * time.Millisecond, Publisher: m.GetPublisher()}
-	if h.StreamCreated, err = timeOf(kind, "stream_created", m.GetStreamCreated()); err != nil {
-		return nil, err
+	for name, t := range m.GetStreamsCreated() {
+		if h.Created == nil {
+			h.Created = make(map[string]time.Time, len(m.GetStreamsCreated()))
+		}
+		if h.Created[name], err = timeOf(kind, "streams_created", t); err != nil {
+			return nil, err
+		}
 	}
 	for _, mark := range m.GetMarks() {
 		p, err := partitionOf(kind, mark.GetPartition())
@@ -128,7 +141,7 @@ func DecodeVersionsRequest(data []byte, f Format) (r VersionsRequest, err error)
 func EncodeVersions(runs []RunVersion) ([]byte, error) {
 	m := &eventpb.VersionsReply{}
 	for _, r := range runs {
-		m.Runs = append(m.Runs, &eventpb.RunVersion{Run: r.Run.String(), Version: versionPB(r.Version)})
+		m.Runs = append(m.Runs, &eventpb.RunVersion{Run: r.Run.String(), Version: versionPB(r.Version), Present: versionPB(r.Present)})
 	}
 	return marshal("versions", m, Protobuf)
 }
@@ -153,7 +166,8 @@ func DecodeVersions(data []byte, f Format) ([]RunVersion, error) {
 		if err != nil {
 			return nil, err
 		}
-		runs = append(runs, RunVersion{Run: id, Version: v})
+		present := rail.Version{Epoch: r.GetPresent().GetEpoch(), Revision: r.GetPresent().GetRevision()}
+		runs = append(runs, RunVersion{Run: id, Version: v, Present: present})
 	}
 	return runs, nil
 }

@@ -10,7 +10,7 @@ import (
 
 // EncodeDeltas writes a DeltaBatch.
 func EncodeDeltas(b *DeltaBatch, f Format) ([]byte, error) {
-	m := &eventpb.DeltaBatch{Publisher: b.Publisher, Batch: b.Batch, Deltas: make([]*eventpb.RunDelta, 0, len(b.Deltas))}
+	m := &eventpb.DeltaBatch{Publisher: b.Publisher, Batch: b.Batch, History: b.History, Deltas: make([]*eventpb.RunDelta, 0, len(b.Deltas))}
 	for i := range b.Deltas {
 		m.Deltas = append(m.Deltas, deltaPB(&b.Deltas[i]))
 	}
@@ -37,7 +37,7 @@ func DecodeDeltas(data []byte, f Format) (batch *DeltaBatch, faults []error, err
 	if err := unmarshal("deltas", data, f, &m); err != nil {
 		return nil, nil, err
 	}
-	batch = &DeltaBatch{Publisher: m.GetPublisher(), Batch: m.GetBatch(), Deltas: make([]RunDelta, 0, len(m.GetDeltas()))}
+	batch = &DeltaBatch{Publisher: m.GetPublisher(), Batch: m.GetBatch(), History: m.GetHistory(), Deltas: make([]RunDelta, 0, len(m.GetDeltas()))}
 	for i, pb := range m.GetDeltas() {
 		d, err := deltaOf(pb)
 		if err != nil {

@@ -47,6 +47,8 @@ type DeltaBatch struct {
 	// Publisher and Batch say who published it and the how many-th it is of this publisher in this partition.
 	Publisher string
 	Batch     uint64
+	// History is how often the publisher has published everything again.
+	History uint64
 }
 
 // Heartbeat proves freshness: everything committed up to Time lies at or below the marks.
@@ -55,8 +57,8 @@ type Heartbeat struct {
 	Marks     []Mark
 	Interval  time.Duration
 	Publisher string
-	// StreamCreated is the birth of the delta stream that the marks belong to; zero if the publisher does not say.
-	StreamCreated time.Time
+	// Created is the birth of each stream by its name, as the publisher sees it; empty if it does not say.
+	Created map[string]time.Time
 }
 
 // Mark is the last acknowledged sequence of the delta stream for a partition.
@@ -69,4 +71,6 @@ type Mark struct {
 type RunVersion struct {
 	Run     rail.RunID
 	Version rail.Version
+	// Present is what the booking system holds now, at or above Version; zero if it does not say.
+	Present rail.Version
 }

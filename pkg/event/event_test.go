@@ -30,7 +30,7 @@ var (
 		},
 	}
 	someBatch = &DeltaBatch{
-		Publisher: "b1", Batch: 9,
+		Publisher: "b1", Batch: 9, History: 2,
 		Deltas: []RunDelta{
 			{Run: someRun, Version: rail.Version{Revision: 8}, Adjusts: []inventory.Adjust{{Class: "O", Bucket: 1, From: 0, To: 6, By: -1}, {Class: "O", From: 0, To: 2, By: 1}}},
 			{Run: someRun, Version: rail.Version{Epoch: 2, Revision: 9}, Restated: true, Adjusts: []inventory.Adjust{}},
@@ -38,7 +38,7 @@ var (
 		Digests: []Digest{{Date: someRun.Date, Runs: 3, Hash: 1<<63 + 5}},
 	}
 	someHeartbeat = &Heartbeat{
-		Time: time.Date(2026, 11, 23, 12, 0, 0, 250e6, time.UTC), Interval: 250 * time.Millisecond, Publisher: "b1", StreamCreated: time.Date(2026, 11, 1, 0, 0, 0, 1, time.UTC),
+		Time: time.Date(2026, 11, 23, 12, 0, 0, 250e6, time.UTC), Interval: 250 * time.Millisecond, Publisher: "b1", Created: map[string]time.Time{"YUPIAO_DELTA": time.Date(2026, 11, 1, 0, 0, 0, 1, time.UTC)},
 		Marks: []Mark{{Partition: 0, Sequence: 1}, {Partition: 15, Sequence: 1 << 50}},
 	}
 	someNetwork = &timetable.Network{
@@ -94,7 +94,7 @@ func TestControlRoundTrip(t *testing.T) {
 	if got, err2 := DecodeVersionsRequest(data, Protobuf); err != nil || err2 != nil || got != ask {
 		t.Error(got, err, err2)
 	}
-	list := []RunVersion{{Run: someRun, Version: rail.Version{Epoch: 1, Revision: 2}}}
+	list := []RunVersion{{Run: someRun, Version: rail.Version{Epoch: 1, Revision: 2}, Present: rail.Version{Epoch: 1, Revision: 3}}}
 	data, err = EncodeVersions(list)
 	if got, err2 := DecodeVersions(data, Protobuf); err != nil || err2 != nil || !reflect.DeepEqual(got, list) {
 		t.Error(got, err, err2)

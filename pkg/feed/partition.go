@@ -125,7 +125,7 @@ func (w *partitionWriter) publish(ctx context.Context, b *event.DeltaBatch) erro
 // send sends a batch until it is acknowledged or refused for good.
 func (w *partitionWriter) send(ctx context.Context, b *event.DeltaBatch) error {
 	w.batch++
-	b.Publisher, b.Batch = w.publisher.opts.Name, w.batch
+	b.Publisher, b.Batch, b.History = w.publisher.opts.Name, w.batch, w.publisher.history.Load()
 	data, err := event.EncodeDeltas(b, event.Protobuf)
 	if err != nil {
 		return err
@@ -172,6 +172,9 @@ func (w *partitionWriter) explain(ctx context.Context) (done bool, err error) {
 	case err != nil:
 		return false, nil
 	case last == nil || last.Publisher == "" || sequence < w.sequence.Load():
+		if sequence < w.sequence.Load() {
+			w.publisher.owed.Add(1) // before the mark falls; the next look at the streams publishes everything again
+		}
 		w.sequence.Store(sequence)
 		return false, nil
 	case last.Publisher == w.publisher.opts.Name:

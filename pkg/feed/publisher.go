@@ -82,10 +82,10 @@ type Publisher struct {
 
 	complete atomic.Int64 // UnixNano up to which everything committed was acknowledged (P5); 0: nothing said yet
 	fenced   atomic.Bool
-	created  atomic.Int64 // UnixNano of the delta stream's birth
+	owed     atomic.Int64                         // above 0: a stream is not the one it was: nothing is proved until everything was published again (P6)
+	created  atomic.Pointer[map[string]time.Time] // birth of each stream
 
 	seen map[string]sight // by stream, of lookAtStreams alone
-	owed bool             // everything must be published again; of lookAtStreams alone
 
 	mu        sync.Mutex // guards what follows
 	network   *timetable.Network
@@ -93,7 +93,8 @@ type Publisher struct {
 	patterns  map[rail.PatternID]*timetable.Pattern
 	uncovered map[rail.RunID]uncovered
 
-	stats publisherStats
+	history atomic.Uint64 // how often everything was published again
+	stats   publisherStats
 }
 
 // uncovered are a run's deltas since its last RunState.

@@ -33,8 +33,9 @@ type Sink interface {
 	Tick(p rail.Partition)
 	// Heartbeat returns an error if it shows that the stream that was read is not the publisher's (R9).
 	Heartbeat(h *event.Heartbeat) error
-	// Loaded says that every last state and all deltas up to each sequence `end` have been handed over (R6), and which delta stream they are of.
-	Loaded(end uint64, created time.Time)
+	// Loaded says that every last state and all deltas up to each sequence `end` have been handed over (R6), and when each stream
+	// was created.
+	Loaded(end uint64, created map[string]time.Time)
 }
 
 // Position is a place in the feed, for a log.
@@ -162,8 +163,11 @@ func (r *Reader) read(ctx context.Context, group *errgroup.Group) error {
 	if err := r.barrier(ctx); err != nil {
 		return err
 	}
-	delta := streams[streamDelta]
-	r.sink.Loaded(delta.last, delta.created)
+	created := make(map[string]time.Time, len(streams))
+	for name, s := range streams {
+		created[name] = s.created
+	}
+	r.sink.Loaded(streams[streamDelta].last, created)
 	group.Go(func() error { return r.watch(ctx, streams) })
 	return nil
 }

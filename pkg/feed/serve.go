@@ -57,14 +57,12 @@ func every(ctx context.Context, interval time.Duration, duty func(context.Contex
 
 func (p *Publisher) heartbeat(context.Context) error {
 	complete := p.complete.Load() // before the marks: they may only be later (P5)
-	if complete == 0 || p.fenced.Load() {
-		return nil
-	}
-	h := event.Heartbeat{
-		Time: time.Unix(0, complete), Interval: p.opts.HeartbeatEvery, Publisher: p.opts.Name, StreamCreated: time.Unix(0, p.created.Load()),
-	}
+	h := event.Heartbeat{Time: time.Unix(0, complete), Interval: p.opts.HeartbeatEvery, Publisher: p.opts.Name, Created: *p.created.Load()}
 	for _, w := range p.writers {
 		h.Marks = append(h.Marks, w.mark())
+	}
+	if complete == 0 || p.fenced.Load() || p.owed.Load() > 0 { // after the marks: what made them fall was noticed by then
+		return nil
 	}
 	data, err := event.EncodeHeartbeat(&h, event.Protobuf)
 	if err != nil {
@@ -89,23 +87,29 @@ func (p *Publisher) digest(ctx context.Context) error {
 func (p *Publisher) lookAtStreams(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	created := map[string]time.Time{}
 	for _, cfg := range p.opts.Limits.configs() {
 		now, err := p.conn.look(ctx, cfg.Name)
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err
 		}
-		p.owed = p.owed || now.diverged(p.seen[cfg.Name])
-		p.seen[cfg.Name] = now
-		if cfg.Name == streamDelta {
-			p.created.Store(now.created.UnixNano())
+		if now.diverged(p.seen[cfg.Name]) {
+			p.owed.Add(1)
 		}
+		p.seen[cfg.Name] = now
+		created[cfg.Name] = now.created
 	}
-	if !p.owed {
+	p.created.Store(&created)
+	owed := p.owed.Load()
+	if owed == 0 {
 		return nil
 	}
-	err := p.republish(ctx)
-	p.owed = err != nil
-	return err
+	if err := p.republish(ctx); err != nil {
+		return err
+	}
+	p.history.Add(1)               // before heartbeats go on
+	p.owed.CompareAndSwap(owed, 0) // unless more was noticed meanwhile
+	return nil
 }
 
 // republish publishes the reference data and every run's present state again.
@@ -165,5 +169,11 @@ func (p *Publisher) answerVersions(m *nats.Msg) ([]byte, error) {
 	if err != nil || p.fenced.Load() {
 		return nil, err
 	}
-	return event.EncodeVersions(p.writers[request.Partition].versions(request.Date))
+	runs := p.writers[request.Partition].versions(request.Date)
+	for i := range runs {
+		if s, ok := p.authority.State(runs[i].Run); ok {
+			runs[i].Present = s.Version
+		}
+	}
+	return event.EncodeVersions(runs)
 }

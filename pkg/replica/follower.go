@@ -103,12 +103,16 @@ func (f *Follower) attempt(ctx context.Context, replica *Replica) error {
 	return group.Wait()
 }
 
-// swapIn makes a replica the one to answer from as soon as it is ready.
+// swapIn makes a replica the one to answer from as soon as it is ready and, if the one before could prove its age, can prove its own: a stream that
+// was just made anew is empty, and whoever fills it again proves nothing until it is full (R9).
 func (f *Follower) swapIn(ctx context.Context, replica *Replica) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-replica.Ready():
+	}
+	if err := f.awaitProof(ctx, replica); err != nil {
+		return err
 	}
 	if f.current.Swap(replica) == nil {
 		close(f.first)
@@ -117,6 +121,28 @@ func (f *Follower) swapIn(ctx context.Context, replica *Replica) error {
 	}
 	f.degraded.Store(nil)
 	return nil
+}
+
+func (f *Follower) awaitProof(ctx context.Context, replica *Replica) error {
+	before := f.current.Load()
+	if before == nil {
+		return nil
+	}
+	if _, proved := before.AsOf(); !proved {
+		return nil
+	}
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		if _, proved := replica.AsOf(); proved {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
 }
 
 // mend carries out what a replica asks for, limited in rate.

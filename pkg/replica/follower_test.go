@@ -250,9 +250,11 @@ func TestStreamRolledBack(t *testing.T) {
 	l.server.Start()
 	l.trade(r, 300)
 	l.converges()
-	if l.follower.Reloads() == 0 || !strings.Contains(strings.Join(l.said(), "\n"), "diverged") {
-		t.Errorf("the rollback was not noticed: %v", l.said())
-	}
+	t.Cleanup(func() { t.Logf("%+v %v reloads %d", l.publisher.Stats(), l.said(), l.follower.Reloads()) })
+	testkit.Eventually(t, "the rollback to be noticed", func() bool {
+		return l.follower.Reloads() > 0 && strings.Contains(strings.Join(l.said(), "\n"), "diverged")
+	})
+	l.converges()
 }
 
 func copyTree(t *testing.T, from, to string) {

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -15,8 +16,11 @@ import (
 type freshness struct {
 	clock     func() time.Time
 	ready     atomic.Bool
-	created   atomic.Int64 // UnixNano of the delta stream that was read; 0 before
+	created   atomic.Pointer[map[string]time.Time] // birth of each stream that was read; nil before
 	partition [rail.Partitions]proof
+
+	// fallen: the publisher has published everything again since this reader was ready, because a stream had fallen back.
+	fallen atomic.Bool
 }
 
 // proof is one partition's part.
@@ -24,11 +28,17 @@ type proof struct {
 	// applied is the stream sequence up to which every message of the partition was applied, held aside or set aside.
 	applied atomic.Uint64
 	// publisher is who last published in the partition; nil as long as nobody gave a name.
-	publisher atomic.Pointer[string]
+	publisher atomic.Pointer[author]
 
 	mu      sync.Mutex // guards changes of pending and lastMark
 	pending atomic.Pointer[[]beat]
 	marks   map[string]uint64 // by publisher: its last mark
+}
+
+// author is a publisher and its history (see event.DeltaBatch).
+type author struct {
+	name    string
+	history uint64
 }
 
 // beat is a heartbeat as a partition sees it.
@@ -50,7 +60,7 @@ func (p *proof) reached(sequence uint64) {
 
 // add takes a heartbeat. A mark lower than the same publisher's last one shows that the stream went back (R9).
 func (p *proof) add(h *event.Heartbeat, mark uint64, seen time.Time) error {
-	if name := p.publisher.Load(); name != nil && *name != h.Publisher {
+	if a := p.publisher.Load(); a != nil && a.name != h.Publisher {
 		return nil // not in charge: it cannot know what is complete
 	}
 	p.mu.Lock()
@@ -114,9 +124,15 @@ func (p *proof) asOf() (beat, bool) {
 
 // heartbeat takes a heartbeat for all its partitions.
 func (f *freshness) heartbeat(h *event.Heartbeat) error {
-	created := f.created.Load()
-	if created != 0 && !h.StreamCreated.IsZero() && h.StreamCreated.UnixNano() != created {
-		return fmt.Errorf("the publisher writes to a delta stream of %s; this one is of %s", h.StreamCreated, time.Unix(0, created))
+	if ours := f.created.Load(); ours != nil {
+		for name, created := range *ours {
+			if theirs, said := h.Created[name]; said && !theirs.Equal(created) {
+				return fmt.Errorf("the publisher writes to a %s of %s; this one is of %s", name, theirs, created)
+			}
+		}
+	}
+	if f.fallen.Load() {
+		return errors.New("the publisher has published everything again")
 	}
 	seen := f.clock()
 	for _, m := range h.Marks {
@@ -125,6 +141,19 @@ func (f *freshness) heartbeat(h *event.Heartbeat) error {
 		}
 	}
 	return nil
+}
+
+// hear notes who published a batch. A publisher whose history has risen found that a stream had fallen back; what it published after the fall may
+// have passed this reader by, since an ordered consumer goes on at the sequence it had reached (R9). While loading that cannot be: all is read.
+func (f *freshness) hear(p *proof, b *event.DeltaBatch) {
+	before := p.publisher.Load()
+	if before != nil && before.name == b.Publisher && before.history == b.History {
+		return
+	}
+	if before != nil && before.name == b.Publisher && f.ready.Load() {
+		f.fallen.Store(true)
+	}
+	p.publisher.Store(&author{name: b.Publisher, history: b.History})
 }
 
 // asOf is the time up to which the replica is known complete, on the publisher's clock, and when that was proved, on ours.

@@ -38,7 +38,7 @@ const (
 
 // auditor remembers what digests said of a run that is not behind.
 type auditor struct {
-	// listed is the lower Version that the publisher named, zero if it did not name the run; since how many rounds, and at which Version of ours.
+	// listed is the lower Version that the booking system holds, zero if it does not know the run; since how many rounds, and at which Version of ours.
 	listed rail.Version
 	ours   rail.Version
 	rounds int
@@ -145,27 +145,28 @@ func (w *writer) audited(date rail.Date) bool {
 }
 
 // Versions holds the runs of a service date against the publisher's list (R10). A higher version in it is one that was lost: the run is behind.
-// A lower one, or a run that is not in it, cannot be mended by an event: if it stays so, the run is quarantined.
+// Ours above what the booking system holds, or a run that is not in the list, cannot be mended by an event: if it stays so, the run is quarantined.
 func (r *Replica) Versions(p rail.Partition, date rail.Date, runs []event.RunVersion) {
 	w := r.writers[p]
 	defer w.settle()
-	listed := make(map[rail.RunID]rail.Version, len(runs))
-	for _, l := range runs {
-		if l.Run.Date == date && l.Run.Partition() == p {
-			listed[l.Run] = l.Version
-		}
-	}
+	present := make(map[rail.RunID]rail.Version, len(runs))
 	lost, odd := 0, 0
-	for id, theirs := range listed {
-		e := w.entry(id)
-		if theirs.Above(e.run.version()) {
-			e.hear(theirs)
+	for _, l := range runs {
+		if l.Run.Date != date || l.Run.Partition() != p {
+			continue
+		}
+		present[l.Run] = l.Version
+		if l.Present.Above(l.Version) { // a state may be ahead of the deltas, but never of the booking system
+			present[l.Run] = l.Present
+		}
+		if e := w.entry(l.Run); l.Version.Above(e.run.version()) {
+			e.hear(l.Version)
 			w.judge(e)
 			lost++
 		}
 	}
 	for id, e := range w.entries {
-		if id.Date == date && e.run.Sheet() != nil && w.audit(e, listed[id]) {
+		if id.Date == date && e.run.Sheet() != nil && w.audit(e, present[id]) {
 			odd++
 		}
 	}

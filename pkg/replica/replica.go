@@ -197,12 +197,12 @@ func (r *Replica) Reindex() {
 func (r *Replica) Heartbeat(h *event.Heartbeat) error { return r.freshness.heartbeat(h) }
 
 // Loaded makes the replica ready (R6): what was seen at the start is in.
-func (r *Replica) Loaded(end uint64, created time.Time) {
+func (r *Replica) Loaded(end uint64, created map[string]time.Time) {
 	r.Reindex()
 	for i := range r.freshness.partition {
 		r.freshness.partition[i].reached(end)
 	}
-	r.freshness.created.Store(created.UnixNano())
+	r.freshness.created.Store(&created)
 	r.freshness.ready.Store(true)
 	close(r.ready)
 }

@@ -49,7 +49,7 @@ func pattern(id rail.PatternID) *timetable.Pattern {
 }
 
 func (g *rig) ready() *rig {
-	g.replica.Loaded(g.seq, noon)
+	g.replica.Loaded(g.seq, map[string]time.Time{"DELTA": noon})
 	return g
 }
 
@@ -282,7 +282,7 @@ func TestReadiness(t *testing.T) {
 }
 
 func (g *rig) heartbeat(publisher string, at time.Time, mark uint64) error {
-	h := &event.Heartbeat{Time: at, Publisher: publisher, StreamCreated: noon}
+	h := &event.Heartbeat{Time: at, Publisher: publisher, Created: map[string]time.Time{"DELTA": noon}}
 	for p := range rail.Partition(rail.Partitions) {
 		m := event.Mark{Partition: p}
 		if p == g.part {
@@ -417,9 +417,24 @@ func TestDivergenceIsNoticed(t *testing.T) {
 	if err := g.heartbeat("booking", noon, 6); err == nil {
 		t.Error("a mark that went back was taken")
 	}
-	h := &event.Heartbeat{Time: noon, StreamCreated: noon.Add(time.Second)}
+	h := &event.Heartbeat{Time: noon, Created: map[string]time.Time{"DELTA": noon.Add(time.Second)}}
 	if err := g.replica.Heartbeat(h); err == nil {
 		t.Error("a heartbeat of another stream was taken")
+	}
+	g = newRig(t)
+	again := func(history uint64) {
+		g.seq++
+		g.replica.Deltas(g.part, &event.DeltaBatch{Publisher: "booking", History: history}, g.seq)
+	}
+	again(0)
+	again(1) // while loading, both are read whole
+	g.ready()
+	if err := g.heartbeat("booking", noon, g.seq); err != nil {
+		t.Errorf("refused after a load that saw everything: %v", err)
+	}
+	again(2)
+	if err := g.heartbeat("booking", noon, g.seq); err == nil {
+		t.Error("a publisher that has published everything again was believed")
 	}
 }
 

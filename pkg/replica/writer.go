@@ -69,8 +69,8 @@ func (r *Replica) Deltas(p rail.Partition, b *event.DeltaBatch, sequence uint64)
 	if len(b.Digests) > 0 && r.isReady() {
 		w.compare(p, b.Digests)
 	}
-	if name := w.proof.publisher.Load(); b.Publisher != "" && (name == nil || *name != b.Publisher) {
-		w.proof.publisher.Store(&b.Publisher)
+	if b.Publisher != "" {
+		r.freshness.hear(w.proof, b)
 	}
 	w.proof.reached(sequence)
 }

@@ -4,9 +4,12 @@
 // Invariants (cited by the tests as S1...):
 //
 //	S1 A service date has the same trains whatever range it is asked for in.
-//	S2 Every pattern is valid, and no train is faster or slower than trains are (40 to 320 km/h between two stops).
+//	S2 Every pattern is valid, and no train is faster or slower than trains are (60 to 330 km/h between two stops). High-speed lines rest from
+//	   midnight to six.
 //	S3 About 600 trains run on a day, among them trains that run overnight for a day and more, that change their number on the way, that
-//	   pass stops closed to boarding or alighting, that call at a station twice, and that run on some weekdays only.
+//	   pass stops closed to boarding or alighting, that call at a station twice, and that run on some weekdays only. A number is carried by one
+//	   train a day.
+//	S4 Every two of the twelve biggest cities have a direct train each way, and every station has a train.
 package sample
 
 import (
@@ -23,21 +26,21 @@ import (
 // before is how many service dates before the first are covered: their last trains are still on the way on it.
 const before = 2
 
-// Schedule is the sample on so many service dates from the given one, and on the two before it. The rules say which classes the trains have; they
-// must be valid.
+// Schedule is the sample on so many service dates (1 to 400) from the given one, and on the two before it. The rules say which classes the trains
+// have. The error wraps formation.ErrInvalid or timetable.ErrInvalid.
 func Schedule(from rail.Date, days int, rules formation.Rules) (*timetable.Schedule, error) {
 	if err := rules.Validate(); err != nil {
 		return nil, err
 	}
-	s := &timetable.Schedule{Network: network(max(days, 1))}
+	s := &timetable.Schedule{Network: network(days)}
+	if err := s.Network.Validate(); err != nil { // days, too: all of them are on sale
+		return nil, err
+	}
 	for i := range services {
 		for _, t := range services[i].trains(rules) {
 			t.trip.Dates = t.dates(from-before, from+rail.Date(days))
 			s.Trips = append(s.Trips, t.trip)
 		}
-	}
-	if err := s.Network.Validate(); err != nil {
-		return nil, err
 	}
 	for i := range s.Trips {
 		if err := s.Trips[i].Pattern.Validate(); err != nil {
@@ -87,21 +90,46 @@ func marks(corridor string) (out []mark) {
 // trains are a service's trains in both directions.
 func (s *service) trains(rules formation.Rules) (out []train) {
 	there := marks(s.corridor)
-	back := slices.Clone(there)
-	slices.Reverse(back)
-	for i := range back {
-		back[i].km = there[len(there)-1].km - back[i].km
-	}
+	back := reverse(there)
 	for i := range s.daily {
-		number := s.number + 2*i
-		out = append(out, s.train(rules, there, i, number, number+1), s.train(rules, back, i, number+1, number))
+		out = append(out, s.train(rules, there, i, s.labelThere(i)), s.train(rules, back, i, s.labelBack(i)))
 	}
 	return out
 }
 
-// train number i of the day. other is the number of its pair.
-func (s *service) train(rules formation.Rules, way []mark, i, number, other int) train {
-	p := &timetable.Pattern{Train: fmt.Sprint(s.letter, number), Category: s.letter}
+// reverse is the way back.
+func reverse(way []mark) []mark {
+	back := slices.Clone(way)
+	slices.Reverse(back)
+	for i := range back {
+		back[i].km = way[len(way)-1].km - back[i].km
+	}
+	return back
+}
+
+// label is the numbers of a train: at its origin, and from renumberAt on.
+type label struct{ first, then int }
+
+// labelThere is the label of the day's train number i away from the corridor's first station. Trains that are renumbered share four numbers with
+// their way back, G1912/1913 and G1914/1911, so that each is even towards Beijing on either part of the way.
+func (s *service) labelThere(i int) label {
+	if s.renumberAt == "" {
+		return label{first: s.number + 2*i}
+	}
+	return label{first: s.number + 4*i + 1, then: s.number + 4*i + 2}
+}
+
+// labelBack is the label of the way back of labelThere.
+func (s *service) labelBack(i int) label {
+	if s.renumberAt == "" {
+		return label{first: s.number + 2*i + 1}
+	}
+	return label{first: s.number + 4*i + 3, then: s.number + 4*i}
+}
+
+// train number i of the day.
+func (s *service) train(rules formation.Rules, way []mark, i int, numbers label) train {
+	p := &timetable.Pattern{Train: fmt.Sprint(s.letter, numbers.first), Category: s.letter}
 	clock := s.first
 	if s.daily > 1 {
 		clock += (s.last - s.first) * rail.Minutes(i) / rail.Minutes(s.daily-1)
@@ -122,7 +150,7 @@ func (s *service) train(rules formation.Rules, way []mark, i, number, other int)
 			s.restrict(&stop, m.km, way[len(way)-1].km)
 		}
 		if m.station == s.renumberAt && !end {
-			stop.Train = fmt.Sprint(s.letter, other)
+			stop.Train = fmt.Sprint(s.letter, numbers.then)
 		}
 		p.Stops, km = append(p.Stops, stop), append(km, m.km)
 	}

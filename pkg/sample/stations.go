@@ -7,7 +7,8 @@ import (
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
-// cities: code, name, pinyin, initials, English, Korean. The code is the telecode of the station that bears the city's name.
+// cities: code, name, pinyin, initials, English, Korean. The code is the telecode of the station that bears the city's name,
+// also where no train of the sample calls at it (Wenzhou, Yichang).
 const cities = `
 BJP 北京 beijing bj Beijing 베이징
 TJP 天津 tianjin tj Tianjin 톈진
@@ -26,7 +27,7 @@ XCH 徐州 xuzhou xz Xuzhou 쉬저우
 HZH 杭州 hangzhou hz Hangzhou 항저우
 NGH 宁波 ningbo nb Ningbo 닝보
 JBH 金华 jinhua jh Jinhua 진화
-VRH 温州 wenzhou wz Wenzhou 원저우
+RZH 温州 wenzhou wz Wenzhou 원저우
 HFH 合肥 hefei hf Hefei 허페이
 BBH 蚌埠 bengbu bb Bengbu 벙부
 FZS 福州 fuzhou fz Fuzhou 푸저우
@@ -37,7 +38,7 @@ QDK 青岛 qingdao qd Qingdao 칭다오
 ZZF 郑州 zhengzhou zz Zhengzhou 정저우
 LYF 洛阳 luoyang ly Luoyang 뤄양
 WHN 武汉 wuhan wh Wuhan 우한
-HAN 宜昌 yichang yc Yichang 이창
+YCN 宜昌 yichang yc Yichang 이창
 CSQ 长沙 changsha cs Changsha 창사
 HYQ 衡阳 hengyang hy Hengyang 헝양
 GZQ 广州 guangzhou gz Guangzhou 광저우
@@ -62,6 +63,7 @@ VNP BJP 南
 BXP BJP 西
 TJP TJP
 TIP TJP 南
+TXP TJP 西
 SJP SJP
 TYV TYV
 TNV TYV 南
@@ -87,7 +89,7 @@ HZH HZH
 HGH HZH 东
 NGH NGH
 JBH JBH
-VRH VRH 南
+VRH RZH 南
 ENH HFH 南
 HFH HFH
 BBH BBH
@@ -108,7 +110,7 @@ LLF LYF 洛阳龙门 luoyanglongmen lylm Luoyang_Longmen 뤄양_룽먼
 WHN WHN
 WCN WHN 武昌 wuchang wc Wuchang 우창
 HKN WHN 汉口 hankou hk Hankou 한커우
-HAN HAN 东
+HAN YCN 东
 CSQ CSQ
 CWQ CSQ 南
 HYQ HYQ
@@ -122,6 +124,7 @@ NFZ NNZ 东
 GLZ GLZ
 GBZ GLZ 北
 CUW CQW 北
+CXW CQW 西
 CQW CQW
 CDW CDW
 ICW CDW 东

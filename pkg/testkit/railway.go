@@ -35,7 +35,7 @@ func Railway(clock func() time.Time) *replica.Replica {
 		r.Pattern(s.pattern)
 		r.State(s.state.Run.Partition(), s.state)
 	}
-	r.Loaded(0, time.Time{})
+	r.Loaded(0, nil)
 	h := event.Heartbeat{Time: clock()}
 	for p := range rail.Partition(rail.Partitions) {
 		h.Marks = append(h.Marks, event.Mark{Partition: p})

@@ -256,6 +256,6 @@ func busy(trains int) *replica.Replica {
 		r.Pattern(p)
 		r.State(s.Run.Partition(), s)
 	}
-	r.Loaded(0, time.Time{})
+	r.Loaded(0, nil)
 	return r
 }

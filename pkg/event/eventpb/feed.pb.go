@@ -1097,8 +1097,11 @@ type DeltaBatch struct {
 	// What a node should hold once it has applied every message of this partition up to this one.
 	Digests []*Digest `protobuf:"bytes,2,rep,name=digests,proto3" json:"digests,omitempty"`
 	// Who published it, and the how many-th it is of this publisher in this partition. Empty for a publisher without fencing.
-	Publisher     string `protobuf:"bytes,3,opt,name=publisher,proto3" json:"publisher,omitempty"`
-	Batch         uint64 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`
+	Publisher string `protobuf:"bytes,3,opt,name=publisher,proto3" json:"publisher,omitempty"`
+	Batch     uint64 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`
+	// How often this publisher has found a stream recreated or rolled back and has published everything again; a node that sees it rise loads again,
+	// since what came after the fall may have passed it by.
+	History       uint64 `protobuf:"varint,5,opt,name=history,proto3" json:"history,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1157,6 +1160,13 @@ func (x *DeltaBatch) GetPublisher() string {
 func (x *DeltaBatch) GetBatch() uint64 {
 	if x != nil {
 		return x.Batch
+	}
+	return 0
+}
+
+func (x *DeltaBatch) GetHistory() uint64 {
+	if x != nil {
+		return x.History
 	}
 	return 0
 }
@@ -1376,17 +1386,18 @@ func (x *Digest) GetHash() uint64 {
 // Heartbeat proves how fresh a node is: once it has applied all the marks, it knows everything committed up to `time`.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// All changes committed up to this moment lie at or below the marks. Does not advance while a committed change is unpublished.
+	// All changes committed up to this moment lie at or below the marks. Does not advance while a committed change is unpublished. A publisher that
+	// has noticed that a stream was recreated or rolled back sends no heartbeat until it has published everything again.
 	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	Marks []*Mark                `protobuf:"bytes,2,rep,name=marks,proto3" json:"marks,omitempty"`
 	// Milliseconds between two heartbeats.
 	IntervalMs uint32 `protobuf:"varint,3,opt,name=interval_ms,json=intervalMs,proto3" json:"interval_ms,omitempty"`
 	// As in DeltaBatch. Once a batch of a partition has named a publisher, the marks of others for it are ignored.
 	Publisher string `protobuf:"bytes,4,opt,name=publisher,proto3" json:"publisher,omitempty"`
-	// When the delta stream that the marks belong to was created; a node that reads another one loads again.
-	StreamCreated *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=stream_created,json=streamCreated,proto3" json:"stream_created,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// When the streams were created, by name, to the nanosecond; a node that reads another stream of that name loads again.
+	StreamsCreated map[string]*timestamppb.Timestamp `protobuf:"bytes,5,rep,name=streams_created,json=streamsCreated,proto3" json:"streams_created,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
@@ -1447,9 +1458,9 @@ func (x *Heartbeat) GetPublisher() string {
 	return ""
 }
 
-func (x *Heartbeat) GetStreamCreated() *timestamppb.Timestamp {
+func (x *Heartbeat) GetStreamsCreated() map[string]*timestamppb.Timestamp {
 	if x != nil {
-		return x.StreamCreated
+		return x.StreamsCreated
 	}
 	return nil
 }
@@ -1722,9 +1733,11 @@ func (x *VersionsReply) GetReason() string {
 
 // RunVersion is the last published version of a run.
 type RunVersion struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Run           string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
-	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Run     string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Version *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// What the booking system holds now, at or above it: a published RunState may be of any version up to this.
+	Present       *Version `protobuf:"bytes,3,opt,name=present,proto3" json:"present,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1769,6 +1782,13 @@ func (x *RunVersion) GetRun() string {
 func (x *RunVersion) GetVersion() *Version {
 	if x != nil {
 		return x.Version
+	}
+	return nil
+}
+
+func (x *RunVersion) GetPresent() *Version {
+	if x != nil {
+		return x.Present
 	}
 	return nil
 }
@@ -1854,13 +1874,14 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"from_first\x18\x01 \x01(\rR\tfromFirst\x12\x1b\n" +
 	"\tfrom_last\x18\x02 \x01(\rR\bfromLast\x12\x19\n" +
 	"\bto_first\x18\x03 \x01(\rR\atoFirst\x12\x17\n" +
-	"\ato_last\x18\x04 \x01(\rR\x06toLast\"\x9a\x01\n" +
+	"\ato_last\x18\x04 \x01(\rR\x06toLast\"\xb4\x01\n" +
 	"\n" +
 	"DeltaBatch\x12+\n" +
 	"\x06deltas\x18\x01 \x03(\v2\x13.yupiao.v1.RunDeltaR\x06deltas\x12+\n" +
 	"\adigests\x18\x02 \x03(\v2\x11.yupiao.v1.DigestR\adigests\x12\x1c\n" +
 	"\tpublisher\x18\x03 \x01(\tR\tpublisher\x12\x14\n" +
-	"\x05batch\x18\x04 \x01(\x04R\x05batch\"\x93\x01\n" +
+	"\x05batch\x18\x04 \x01(\x04R\x05batch\x12\x18\n" +
+	"\ahistory\x18\x05 \x01(\x04R\ahistory\"\x93\x01\n" +
 	"\bRunDelta\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12,\n" +
 	"\aversion\x18\x02 \x01(\v2\x12.yupiao.v1.VersionR\aversion\x12+\n" +
@@ -1875,14 +1896,17 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"\x06Digest\x12\x12\n" +
 	"\x04date\x18\x01 \x01(\tR\x04date\x12\x12\n" +
 	"\x04runs\x18\x02 \x01(\rR\x04runs\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\x06R\x04hash\"\xe4\x01\n" +
+	"\x04hash\x18\x03 \x01(\x06R\x04hash\"\xd3\x02\n" +
 	"\tHeartbeat\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12%\n" +
 	"\x05marks\x18\x02 \x03(\v2\x0f.yupiao.v1.MarkR\x05marks\x12\x1f\n" +
 	"\vinterval_ms\x18\x03 \x01(\rR\n" +
 	"intervalMs\x12\x1c\n" +
-	"\tpublisher\x18\x04 \x01(\tR\tpublisher\x12A\n" +
-	"\x0estream_created\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rstreamCreated\"@\n" +
+	"\tpublisher\x18\x04 \x01(\tR\tpublisher\x12Q\n" +
+	"\x0fstreams_created\x18\x05 \x03(\v2(.yupiao.v1.Heartbeat.StreamsCreatedEntryR\x0estreamsCreated\x1a]\n" +
+	"\x13StreamsCreatedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05value:\x028\x01\"@\n" +
 	"\x04Mark\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\"O\n" +
@@ -1897,11 +1921,12 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"\x04date\x18\x02 \x01(\tR\x04date\"R\n" +
 	"\rVersionsReply\x12)\n" +
 	"\x04runs\x18\x01 \x03(\v2\x15.yupiao.v1.RunVersionR\x04runs\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"L\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"z\n" +
 	"\n" +
 	"RunVersion\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12,\n" +
-	"\aversion\x18\x02 \x01(\v2\x12.yupiao.v1.VersionR\aversion*2\n" +
+	"\aversion\x18\x02 \x01(\v2\x12.yupiao.v1.VersionR\aversion\x12,\n" +
+	"\apresent\x18\x03 \x01(\v2\x12.yupiao.v1.VersionR\apresent*2\n" +
 	"\rAccommodation\x12\b\n" +
 	"\x04SEAT\x10\x00\x12\t\n" +
 	"\x05BERTH\x10\x01\x12\f\n" +
@@ -1930,7 +1955,7 @@ func file_yupiao_v1_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_yupiao_v1_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_yupiao_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_yupiao_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_yupiao_v1_feed_proto_goTypes = []any{
 	(Accommodation)(0),            // 0: yupiao.v1.Accommodation
 	(SaleStatus)(0),               // 1: yupiao.v1.SaleStatus
@@ -1960,7 +1985,8 @@ var file_yupiao_v1_feed_proto_goTypes = []any{
 	(*RunVersion)(nil),            // 25: yupiao.v1.RunVersion
 	nil,                           // 26: yupiao.v1.City.NamesEntry
 	nil,                           // 27: yupiao.v1.Station.NamesEntry
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	nil,                           // 28: yupiao.v1.Heartbeat.StreamsCreatedEntry
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_yupiao_v1_feed_proto_depIdxs = []int32{
 	4,  // 0: yupiao.v1.Network.cities:type_name -> yupiao.v1.City
@@ -1972,7 +1998,7 @@ var file_yupiao_v1_feed_proto_depIdxs = []int32{
 	0,  // 6: yupiao.v1.ClassOffer.accommodation:type_name -> yupiao.v1.Accommodation
 	9,  // 7: yupiao.v1.RunState.version:type_name -> yupiao.v1.Version
 	1,  // 8: yupiao.v1.RunState.status:type_name -> yupiao.v1.SaleStatus
-	28, // 9: yupiao.v1.RunState.sale_opens_at:type_name -> google.protobuf.Timestamp
+	29, // 9: yupiao.v1.RunState.sale_opens_at:type_name -> google.protobuf.Timestamp
 	11, // 10: yupiao.v1.RunState.classes:type_name -> yupiao.v1.ClassInventory
 	12, // 11: yupiao.v1.ClassInventory.buckets:type_name -> yupiao.v1.Bucket
 	2,  // 12: yupiao.v1.Bucket.kind:type_name -> yupiao.v1.BucketKind
@@ -1982,17 +2008,19 @@ var file_yupiao_v1_feed_proto_depIdxs = []int32{
 	18, // 16: yupiao.v1.DeltaBatch.digests:type_name -> yupiao.v1.Digest
 	9,  // 17: yupiao.v1.RunDelta.version:type_name -> yupiao.v1.Version
 	17, // 18: yupiao.v1.RunDelta.adjusts:type_name -> yupiao.v1.Adjust
-	28, // 19: yupiao.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
+	29, // 19: yupiao.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
 	20, // 20: yupiao.v1.Heartbeat.marks:type_name -> yupiao.v1.Mark
-	28, // 21: yupiao.v1.Heartbeat.stream_created:type_name -> google.protobuf.Timestamp
+	28, // 21: yupiao.v1.Heartbeat.streams_created:type_name -> yupiao.v1.Heartbeat.StreamsCreatedEntry
 	9,  // 22: yupiao.v1.RepairRequest.version:type_name -> yupiao.v1.Version
 	25, // 23: yupiao.v1.VersionsReply.runs:type_name -> yupiao.v1.RunVersion
 	9,  // 24: yupiao.v1.RunVersion.version:type_name -> yupiao.v1.Version
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	9,  // 25: yupiao.v1.RunVersion.present:type_name -> yupiao.v1.Version
+	29, // 26: yupiao.v1.Heartbeat.StreamsCreatedEntry.value:type_name -> google.protobuf.Timestamp
+	27, // [27:27] is the sub-list for method output_type
+	27, // [27:27] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_yupiao_v1_feed_proto_init() }
@@ -2006,7 +2034,7 @@ func file_yupiao_v1_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yupiao_v1_feed_proto_rawDesc), len(file_yupiao_v1_feed_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
