@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -128,7 +127,7 @@ func (w *world) startNode() {
 	w.t.Helper()
 	settings := config.DefaultNode()
 	settings.HTTP.Address, settings.Admin.Address = "127.0.0.1:0", ""
-	n, err := node.New(settings, node.Options{InProcess: w.server, Between: w.between, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	n, err := node.New(settings, node.Options{InProcess: w.server, Between: w.between})
 	w.must(err)
 	ctx, cancel := context.WithCancel(w.ctx)
 	done := make(chan error, 1)
