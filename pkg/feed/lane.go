@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -97,20 +96,12 @@ func (r *Reader) barrier(ctx context.Context) error {
 }
 
 func (r *Reader) tick(ctx context.Context) error {
-	ticker := time.NewTicker(tickInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-		for p := range rail.Partition(rail.Partitions) {
-			if err := r.inLane(ctx, p, func() { r.sink.Tick(p) }); err != nil {
-				return err
-			}
+	for p := range rail.Partition(rail.Partitions) {
+		if err := r.inLane(ctx, p, func() { r.sink.Tick(p) }); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 // FetchState reads a run's last RunState from the stream and hands it over in its turn. A stale copy does no harm: the sink compares Versions.

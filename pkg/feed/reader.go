@@ -114,7 +114,7 @@ func (r *Reader) Run(ctx context.Context) error {
 	for _, lane := range r.lanes {
 		group.Go(func() error { return r.work(ctx, lane) })
 	}
-	group.Go(func() error { return r.tick(ctx) })
+	group.Go(func() error { return every(ctx, tickInterval, r.tick) })
 	group.Go(func() error { return r.read(ctx, group) })
 	group.Go(func() error {
 		select {
@@ -168,7 +168,9 @@ func (r *Reader) read(ctx context.Context, group *errgroup.Group) error {
 		created[name] = s.created
 	}
 	r.sink.Loaded(streams[streamDelta].last, created)
-	group.Go(func() error { return r.watch(ctx, streams) })
+	group.Go(func() error {
+		return every(ctx, lookInterval, func(ctx context.Context) error { return r.lookAt(ctx, streams) })
+	})
 	return nil
 }
 
@@ -294,23 +296,8 @@ func (r *Reader) diverged(err error) {
 	}
 }
 
-// watch looks at the streams now and then: an ordered consumer goes on in silence when its stream was recreated or rolled back, and
-// deltas that expired before they were read leave a hole that is cheaper to load over than to mend run by run.
-func (r *Reader) watch(ctx context.Context, streams map[string]sight) error {
-	ticker := time.NewTicker(lookInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-ticker.C:
-		}
-		if err := r.lookAt(ctx, streams); err != nil {
-			return err
-		}
-	}
-}
-
+// lookAt looks at the streams: an ordered consumer goes on in silence when its stream was recreated or rolled back, and deltas that expired before
+// they were read leave a hole that is cheaper to load over than to mend run by run.
 func (r *Reader) lookAt(ctx context.Context, streams map[string]sight) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -27,20 +27,31 @@ func (p *Publisher) Serve(ctx context.Context) error {
 		defer func() { _ = sub.Unsubscribe() }() // the connection may be gone already
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return every(ctx, p.opts.HeartbeatEvery, p.heartbeat) })
-	group.Go(func() error { return every(ctx, p.opts.DigestEvery, p.digest) })
-	group.Go(func() error {
-		return every(ctx, time.Second, func(ctx context.Context) error { return p.restate(ctx, p.due()) })
-	})
-	group.Go(func() error { return every(ctx, 2*time.Second, p.lookAtStreams) })
+	duty := func(interval time.Duration, do func(context.Context) error) {
+		group.Go(func() error { return every(ctx, interval, unlessFenced(do)) })
+	}
+	duty(p.opts.HeartbeatEvery, p.heartbeat)
+	duty(p.opts.DigestEvery, p.digest)
+	duty(time.Second, func(ctx context.Context) error { return p.restate(ctx, p.due()) })
+	duty(lookInterval, p.lookAtStreams)
 	if err := group.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
 }
 
-// every does a duty at an interval. Being fenced off ends it; any other failure is the network's, and the next round tries again.
-func every(ctx context.Context, interval time.Duration, duty func(context.Context) error) error {
+// unlessFenced leaves of a duty's failures only the one that is final. Any other is the network's, and the next round tries again.
+func unlessFenced(duty func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := duty(ctx); errors.Is(err, ErrFenced) {
+			return err
+		}
+		return nil
+	}
+}
+
+// every does something at an interval until it fails or ctx ends.
+func every(ctx context.Context, interval time.Duration, do func(context.Context) error) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
@@ -49,7 +60,7 @@ func every(ctx context.Context, interval time.Duration, duty func(context.Contex
 			return ctx.Err()
 		case <-ticker.C:
 		}
-		if err := duty(ctx); errors.Is(err, ErrFenced) {
+		if err := do(ctx); err != nil {
 			return err
 		}
 	}

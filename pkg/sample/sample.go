@@ -27,7 +27,7 @@ import (
 const before = 2
 
 // Schedule is the sample on so many service dates (1 to 400) from the given one, and on the two before it. The rules say which classes the trains
-// have. The error wraps formation.ErrInvalid or timetable.ErrInvalid.
+// have. A train that runs on none of the dates is left out. The error wraps formation.ErrInvalid or timetable.ErrInvalid.
 func Schedule(from rail.Date, days int, rules formation.Rules) (*timetable.Schedule, error) {
 	if err := rules.Validate(); err != nil {
 		return nil, err
@@ -38,8 +38,9 @@ func Schedule(from rail.Date, days int, rules formation.Rules) (*timetable.Sched
 	}
 	for i := range services {
 		for _, t := range services[i].trains(rules) {
-			t.trip.Dates = t.dates(from-before, from+rail.Date(days))
-			s.Trips = append(s.Trips, t.trip)
+			if t.trip.Dates = t.dates(from-before, from+rail.Date(days)); len(t.trip.Dates) > 0 {
+				s.Trips = append(s.Trips, t.trip)
+			}
 		}
 	}
 	for i := range s.Trips {
