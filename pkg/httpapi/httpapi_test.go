@@ -291,6 +291,7 @@ func (e *events) next() (name, id, data string) {
 	for e.scan.Scan() {
 		line := e.scan.Text()
 		switch {
+		case line == ": beat":
 		case strings.HasPrefix(line, ":"):
 			return ":", "", line
 		case strings.HasPrefix(line, "event: "):

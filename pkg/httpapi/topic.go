@@ -133,7 +133,7 @@ func (t *topic) broadcast(event []byte) {
 	}
 }
 
-// status tells how fresh the data are. It also keeps the connection from looking dead.
+// status tells how fresh the data are. Its comment is the heartbeat for those who listen to no status.
 func (t *topic) status() []byte {
 	s := t.hub.server
 	f := s.freshness(s.source.Replica(), s.clock(), t.answer.Behind)
@@ -142,7 +142,7 @@ func (t *topic) status() []byte {
 		data["as_of"] = f.asOf.UTC().Format(timeLayout)
 	}
 	text, _ := json.Marshal(data) // strings cannot fail
-	return append(append([]byte("event: status\ndata: "), text...), "\n\n"...)
+	return append(append([]byte(": beat\nevent: status\ndata: "), text...), "\n\n"...)
 }
 
 // event is the snapshot as a whole.
