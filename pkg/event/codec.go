@@ -91,10 +91,11 @@ func timeOf(kind, field string, t *timestamppb.Timestamp) (time.Time, error) {
 	if t == nil {
 		return time.Time{}, nil
 	}
-	if err := t.CheckValid(); err != nil {
-		return time.Time{}, broken(kind, field, err, "a time of the years 1 to 9999")
+	at := t.AsTime()
+	if t.CheckValid() != nil || at.Year() < 1970 { // the zero time.Time, in the year 1, would read as "absent"
+		return time.Time{}, broken(kind, field, t.GetSeconds(), "a time of the years 1970 to 9999")
 	}
-	return t.AsTime(), nil
+	return at, nil
 }
 
 // stopsOf reads the stops [from, to).

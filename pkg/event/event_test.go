@@ -168,16 +168,17 @@ func TestBrokenDeltas(t *testing.T) {
 
 func TestBrokenControl(t *testing.T) {
 	for name, err := range map[string]error{
-		"heartbeat without time": second(DecodeHeartbeat([]byte(`{}`), JSON)),
-		"partition":              second(DecodeHeartbeat([]byte(`{"time":"2026-11-23T12:00:00Z","marks":[{"partition":16}]}`), JSON)),
-		"network timezone":       second(DecodeNetwork([]byte(`{"saleDays":1,"timezone":"Mars/Phobos"}`), JSON)),
-		"pattern of one stop":    second(DecodePattern([]byte(`{"id":"p","stops":[{"station":"A"}]}`), JSON)),
-		"pattern accommodation":  second(DecodePattern([]byte(`{"id":"p","stops":[{"station":"A"},{"station":"B"}],"classes":[{"class":"O","accommodation":9}]}`), JSON)),
-		"pattern minutes":        second(DecodePattern([]byte(`{"id":"p","stops":[{"station":"A"},{"station":"B","arrive":99999999}]}`), JSON)),
-		"repair run":             second(DecodeRepairRequest(nil, Protobuf)),
-		"versions partition":     second(DecodeVersionsRequest([]byte(`{"partition":99}`), JSON)),
-		"versions date":          second(DecodeVersionsRequest([]byte(`{"date":"today"}`), JSON)),
-		"versions refused":       second(DecodeVersions([]byte(`{"reason":"no"}`), JSON)),
+		"heartbeat without time":  second(DecodeHeartbeat([]byte(`{}`), JSON)),
+		"heartbeat in the year 1": second(DecodeHeartbeat([]byte(`{"time":"0001-01-01T00:00:00Z"}`), JSON)),
+		"partition":               second(DecodeHeartbeat([]byte(`{"time":"2026-11-23T12:00:00Z","marks":[{"partition":16}]}`), JSON)),
+		"network timezone":        second(DecodeNetwork([]byte(`{"saleDays":1,"timezone":"Mars/Phobos"}`), JSON)),
+		"pattern of one stop":     second(DecodePattern([]byte(`{"id":"p","stops":[{"station":"A"}]}`), JSON)),
+		"pattern accommodation":   second(DecodePattern([]byte(`{"id":"p","stops":[{"station":"A"},{"station":"B"}],"classes":[{"class":"O","accommodation":9}]}`), JSON)),
+		"pattern minutes":         second(DecodePattern([]byte(`{"id":"p","stops":[{"station":"A"},{"station":"B","arrive":99999999}]}`), JSON)),
+		"repair run":              second(DecodeRepairRequest(nil, Protobuf)),
+		"versions partition":      second(DecodeVersionsRequest([]byte(`{"partition":99}`), JSON)),
+		"versions date":           second(DecodeVersionsRequest([]byte(`{"date":"today"}`), JSON)),
+		"versions refused":        second(DecodeVersions([]byte(`{"reason":"no"}`), JSON)),
 	} {
 		if !errors.Is(err, ErrBroken) {
 			t.Errorf("%s: %v", name, err)

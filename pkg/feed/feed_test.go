@@ -1,0 +1,410 @@
+package feed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/testkit"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// line is a publisher on a real server, and a plain connection beside it.
+type line struct {
+	t         *testing.T
+	server    *testkit.Host
+	plain     *nats.Conn
+	js        jetstream.JetStream
+	pattern   *timetable.Pattern
+	ledger    *testkit.Ledger
+	publisher *feed.Publisher
+	run       rail.RunID
+}
+
+func newLine(t *testing.T, o feed.PublisherOptions) *line {
+	t.Helper()
+	l := &line{t: t, server: testkit.Broker(t), pattern: testkit.Pattern("G1", 600)}
+	l.plain = testkit.Plain(t, l.server)
+	js, err := jetstream.New(l.plain)
+	l.must(err)
+	l.js, l.ledger = js, testkit.NewLedger(l.pattern)
+	l.publisher, err = feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, o)
+	l.must(err)
+	l.must(l.publisher.Network(t.Context(), testkit.Network()))
+	l.must(l.publisher.Patterns(t.Context(), []*timetable.Pattern{l.pattern}))
+	l.run = rail.RunID{Date: rail.DateOf(time.Now(), time.UTC) + 2, Trip: "G1"}
+	return l
+}
+
+func (l *line) must(err error) {
+	l.t.Helper()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *line) serve() {
+	ctx, cancel := context.WithCancel(l.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = l.publisher.Serve(ctx)
+	}()
+	l.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+}
+
+// deltas reads the delta stream back: every delta of the run, in the order of the stream.
+func (l *line) deltas() (out []event.RunDelta) {
+	l.t.Helper()
+	stream, err := l.js.Stream(l.t.Context(), "YUPIAO_DELTA")
+	l.must(err)
+	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
+		m, err := stream.GetMsg(l.t.Context(), seq)
+		l.must(err)
+		batch, faults, err := event.DecodeDeltas(m.Data, event.Protobuf)
+		l.must(errors.Join(append(faults, err)...))
+		if batch.Publisher != l.publisher.Name() {
+			l.t.Errorf("a batch of %q", batch.Publisher)
+		}
+		out = append(out, batch.Deltas...)
+	}
+	return out
+}
+
+// state reads the run's last state back.
+func (l *line) state() (*event.RunState, nats.Header) {
+	l.t.Helper()
+	stream, err := l.js.Stream(l.t.Context(), "YUPIAO_STATE")
+	l.must(err)
+	m, err := stream.GetLastMsgForSubject(l.t.Context(), "yupiao.v1.state."+l.run.String())
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	l.must(err)
+	s, err := event.DecodeState(m.Data, event.Protobuf)
+	l.must(err)
+	return s, m.Header
+}
+
+// P1, P4: deltas lie in the stream in order of Revision; a restated one with the state of its Version; the state goes some time after arrival.
+func TestOrder(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{BatchSize: 3})
+	changes := []feed.Change{l.ledger.Open(l.run, 1)}
+	for range 10 {
+		changes = append(changes, l.ledger.Sell(l.run, 1))
+	}
+	changes = append(changes, l.ledger.Suspend(l.run, true), l.ledger.Sell(l.run, -1))
+	l.must(l.publisher.Publish(t.Context(), changes))
+	got := l.deltas()
+	if len(got) != 13 {
+		t.Fatalf("%d deltas", len(got))
+	}
+	for i, d := range got {
+		if d.Version != (rail.Version{Epoch: 1, Revision: uint64(i + 1)}) || d.Restated != (i == 0 || i == 11) {
+			t.Errorf("delta %d is %s, restated %t", i, d.Version, d.Restated)
+		}
+	}
+	s, header := l.state()
+	if s.Version.Revision != 12 || !s.Suspended {
+		t.Errorf("the state is %s, suspended %t", s.Version, s.Suspended)
+	}
+	ttl, err := time.ParseDuration(header.Get("Nats-TTL"))
+	if arrival := l.run.Date.At(l.pattern.Arrival(), time.FixedZone("", 8*3600)); err != nil || (ttl-time.Until(arrival)-24*time.Hour).Abs() > time.Minute {
+		t.Errorf("the state lives %s (%v)", ttl, err)
+	}
+}
+
+// P2: a state follows every StateEvery deltas, and long before a delta that it does not cover leaves the stream.
+func TestStatesFollow(t *testing.T) {
+	for name, o := range map[string]feed.PublisherOptions{"by number": {StateEvery: 5}, "by age": {Limits: feed.Limits{DeltaAge: 2 * time.Second}}} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, o)
+			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+			l.serve()
+			for range 6 {
+				l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
+			}
+			testkit.Eventually(t, "a state of the last version", func() bool {
+				s, _ := l.state()
+				return s.Version.Revision == 7
+			})
+		})
+	}
+}
+
+// A run that is long over is left out whole: its state would expire at once, and its delta alone would be a riddle.
+func TestRunThatIsOver(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	l.run.Date -= 10
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+	if s, _ := l.state(); s != nil || len(l.deltas()) != 0 {
+		t.Errorf("published: %v, %v", s, l.deltas())
+	}
+}
+
+// A state whose pattern was not published is refused: no node could show it.
+func TestPatternComesFirst(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	ledger := testkit.NewLedger(testkit.Pattern("G2", 700))
+	if err := l.publisher.Publish(t.Context(), []feed.Change{ledger.Open(l.run, 1)}); err == nil || !strings.Contains(err.Error(), "must be published first") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// P5: no heartbeat before the backend has said how far it is complete; then that time, the marks of what was acknowledged, and no time that goes back.
+func TestHeartbeats(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{HeartbeatEvery: 10 * time.Millisecond})
+	heard := make(chan *nats.Msg, 1000)
+	_, err := l.plain.ChanSubscribe("yupiao.v1.heartbeat", heard)
+	l.must(err)
+	l.must(l.plain.Flush())
+	l.serve()
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+	stream, err := l.js.Stream(t.Context(), "YUPIAO_DELTA")
+	l.must(err)
+	if len(heard) > 0 {
+		t.Error("a heartbeat before Complete")
+	}
+	at := time.Now().Truncate(time.Microsecond)
+	l.publisher.Complete(at)
+	l.publisher.Complete(at.Add(-time.Hour))
+	m := <-heard
+	h, err := event.DecodeHeartbeat(m.Data, event.Protobuf)
+	l.must(err)
+	if !h.Time.Equal(at) || len(h.Marks) != rail.Partitions || h.Publisher != l.publisher.Name() || !h.Created["YUPIAO_DELTA"].Equal(stream.CachedInfo().Created) {
+		t.Errorf("%+v", h)
+	}
+	last := stream.CachedInfo().State.LastSeq
+	if i := slices.IndexFunc(h.Marks, func(m event.Mark) bool { return m.Partition == l.run.Partition() }); h.Marks[i].Sequence != last {
+		t.Errorf("the run's partition is marked %d; its last message is %d", h.Marks[i].Sequence, last)
+	}
+}
+
+// Requests of nodes: a known run is published again, an unknown one refused, nonsense not answered.
+func TestRequests(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Sell(l.run, 4)}))
+	l.serve()
+	ask := func(run rail.RunID) string {
+		data, err := event.EncodeRepairRequest(event.RepairRequest{Run: run})
+		l.must(err)
+		var reply *nats.Msg
+		testkit.Eventually(t, "an answer", func() bool {
+			reply, err = l.plain.Request("yupiao.v1.repair", data, time.Second)
+			return err == nil
+		})
+		refusal, err := event.DecodeRepairReply(reply.Data, event.Protobuf)
+		l.must(err)
+		return refusal
+	}
+	if refusal := ask(l.run); refusal != "" {
+		t.Error(refusal)
+	}
+	if s, _ := l.state(); s.Version.Revision != 2 {
+		t.Errorf("after a repair the state is %s", s.Version)
+	}
+	if refusal := ask(rail.RunID{Date: l.run.Date, Trip: "G99"}); !strings.Contains(refusal, "G99 is not known") {
+		t.Error(refusal)
+	}
+	for _, subject := range []string{"yupiao.v1.repair", "yupiao.v1.versions"} {
+		if _, err := l.plain.Request(subject, []byte("\xff"), 50*time.Millisecond); !errors.Is(err, nats.ErrTimeout) {
+			t.Errorf("nonsense on %s: %v", subject, err)
+		}
+	}
+	data, err := event.EncodeVersionsRequest(event.VersionsRequest{Partition: l.run.Partition(), Date: l.run.Date})
+	l.must(err)
+	reply, err := l.plain.Request("yupiao.v1.versions", data, testkit.Patience)
+	l.must(err)
+	list, err := event.DecodeVersions(reply.Data, event.Protobuf)
+	if want := (rail.Version{Epoch: 1, Revision: 2}); err != nil || len(list) != 1 || list[0] != (event.RunVersion{Run: l.run, Version: want, Present: want}) {
+		t.Errorf("%v %v", list, err)
+	}
+}
+
+// recorder is a sink that keeps what it is given.
+type recorder struct {
+	mu     sync.Mutex // guards what follows
+	broken []string
+	states []rail.RunID
+	deltas int
+	loaded bool
+}
+
+func (r *recorder) note(do func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	do()
+}
+
+func (r *recorder) Network(*timetable.Network) {}
+func (r *recorder) Pattern(*timetable.Pattern) {}
+func (r *recorder) State(_ rail.Partition, s *event.RunState) {
+	r.note(func() { r.states = append(r.states, s.Run) })
+}
+func (r *recorder) Deltas(_ rail.Partition, b *event.DeltaBatch, _ uint64) {
+	r.note(func() { r.deltas += len(b.Deltas) })
+}
+func (r *recorder) Versions(rail.Partition, rail.Date, []event.RunVersion) {}
+func (r *recorder) Broken(_ rail.Partition, events int, where feed.Position, err error) {
+	r.note(func() {
+		r.broken = append(r.broken, fmt.Sprintf("%d on %s at %d: %v", events, where.Subject, where.Sequence, err))
+	})
+}
+func (r *recorder) Tick(rail.Partition)                 {}
+func (r *recorder) Heartbeat(*event.Heartbeat) error    { return nil }
+func (r *recorder) Loaded(uint64, map[string]time.Time) { r.note(func() { r.loaded = true }) }
+
+// read runs a reader until the test ends; the error that ended it before is in the channel.
+func (l *line) read(sink feed.Sink) <-chan error {
+	ctx, cancel := context.WithCancel(l.t.Context())
+	ended, done := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		ended <- feed.NewReader(testkit.Conn(l.t, l.server), sink).Run(ctx)
+	}()
+	l.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return ended
+}
+
+// Broken messages are set aside one by one, with their subject and sequence; the good ones around them arrive.
+func TestBrokenMessages(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	send := func(subject, data, contentType string) {
+		t.Helper()
+		m := nats.NewMsg(subject)
+		m.Data = []byte(data)
+		if contentType != "" {
+			m.Header.Set("Content-Type", contentType)
+		}
+		if _, err := l.js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(subject, err)
+		}
+	}
+	day := l.run.Date.Compact()
+	send("yupiao.v1.state."+day+".B1", "\xff\xff", "")
+	send("yupiao.v1.state."+day+".B2", `{"run":"`+day+`.G7","pattern":"p","version":{"revision":"1"}}`, "application/json")
+	send("yupiao.v1.state.tomorrow.B3", "x", "")
+	send("yupiao.v1.state."+day+".B4", `{"run":"`+day+`.B4","pattern":"p","version":{"revision":"1"}}`, "") // JSON that does not say so
+	send("yupiao.v1.state."+day+".B5", "", "")                                                              // a marker of the server
+	send("yupiao.v1.network", "{}", "application/json")
+	send("yupiao.v1.pattern.p9", `{"id":"p8","stops":[{"station":"A"},{"station":"B"}]}`, "application/json")
+	send("yupiao.v1.delta.77", "x", "")
+	send("yupiao.v1.delta.3", "\xff", "")
+	other := fmt.Sprint((int(l.run.Partition()) + 1) % rail.Partitions)
+	send("yupiao.v1.delta."+other, `{"deltas":[{"run":"`+l.run.String()+`","version":{"revision":"2"}}]}`, "application/json")
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Sell(l.run, 1)}))
+	r := &recorder{}
+	l.read(r)
+	testkit.Eventually(t, "the end", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.loaded
+	})
+	l.must(l.plain.Publish("yupiao.v1.heartbeat", []byte("\xff")))
+	testkit.Eventually(t, "the heartbeat", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.broken) == 10
+	})
+	all := strings.Join(r.broken, "\n")
+	for _, want := range []string{
+		day + ".B1 at 1: broken message: decode state", day + ".B2 at 2: broken message: state: run " + day + ".G7 does not belong on subject", "tomorrow.B3 at 3: broken message: subject",
+		day + ".B4 at 4", "network at 3: broken message: network: invalid timetable: timezone", "id p8 does not belong on subject yupiao.v1.pattern.p9",
+		`subject "yupiao.v1.delta.77"; want yupiao.v1.delta.0 to yupiao.v1.delta.15`, "1 on yupiao.v1.delta.3", "belongs to partition " + fmt.Sprint(l.run.Partition()), "1 on yupiao.v1.heartbeat",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nothing says %q in:\n%s", want, all)
+		}
+	}
+	if !slices.Equal(r.states, []rail.RunID{l.run}) || r.deltas != 2 {
+		t.Errorf("of the good ones came %v and %d deltas", r.states, r.deltas)
+	}
+}
+
+// A node refuses streams that are not as the contract says, with what is wrong, and changes nothing.
+func TestUnfitStreams(t *testing.T) {
+	for want, change := range map[string]func(*jetstream.StreamConfig){
+		"YUPIAO_STATE: storage is Memory; want file":      func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage },
+		"YUPIAO_STATE: max_msgs_per_subject is 2; want 1": func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 },
+		"YUPIAO_STATE: allow_direct is false; want true":  func(c *jetstream.StreamConfig) { c.AllowDirect = false },
+		"YUPIAO_STATE: max_age is 1h0m0s; want none":      func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
+		"YUPIAO_STATE: nats: API error: code=404":         nil,
+	} {
+		l := newLine(t, feed.PublisherOptions{})
+		stream, err := l.js.Stream(t.Context(), "YUPIAO_STATE")
+		l.must(err)
+		l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
+		cfg := stream.CachedInfo().Config
+		if change != nil {
+			change(&cfg)
+			_, err = l.js.CreateStream(t.Context(), cfg)
+			l.must(err)
+		}
+		if err := <-l.read(&recorder{}); !errors.Is(err, feed.ErrStream) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v; want %s", err, want)
+		}
+		if change == nil {
+			continue
+		}
+		stream, err = l.js.Stream(t.Context(), "YUPIAO_STATE")
+		l.must(err)
+		if now := stream.CachedInfo().Config; now.Storage != cfg.Storage || now.MaxMsgsPerSubject != cfg.MaxMsgsPerSubject || now.MaxAge != cfg.MaxAge {
+			t.Errorf("the stream was changed to %+v", now)
+		}
+	}
+}
+
+func TestConnectToNobody(t *testing.T) {
+	if _, err := feed.Connect(feed.Options{URL: "nats://127.0.0.1:1"}); err == nil || !strings.Contains(err.Error(), `connect to NATS at "nats://127.0.0.1:1"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func BenchmarkPublish(b *testing.B) {
+	for _, n := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("changes=%d", n), func(b *testing.B) {
+			server, pattern := testkit.Broker(b), testkit.Pattern("G1", 600)
+			ledger := testkit.NewLedger(pattern)
+			p, err := feed.NewPublisher(b.Context(), testkit.Conn(b, server), ledger, feed.PublisherOptions{})
+			if err = errors.Join(err, p.Network(b.Context(), testkit.Network()), p.Patterns(b.Context(), []*timetable.Pattern{pattern})); err != nil {
+				b.Fatal(err)
+			}
+			var runs []rail.RunID
+			var opening []feed.Change
+			for i := range 100 {
+				runs = append(runs, rail.RunID{Date: rail.DateOf(time.Now(), time.UTC) + 2, Trip: rail.TripID(fmt.Sprint("G", i))})
+				opening = append(opening, ledger.Open(runs[i], 1))
+			}
+			if err := p.Publish(b.Context(), opening); err != nil {
+				b.Fatal(err)
+			}
+			batch := make([]feed.Change, n)
+			for i := 0; b.Loop(); i++ {
+				for k := range batch {
+					batch[k] = ledger.Sell(runs[(i+k)%len(runs)], rail.SeatCount(1-2*(i%2)))
+				}
+				if err := p.Publish(b.Context(), batch); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "changes/s")
+		})
+	}
+}
