@@ -33,7 +33,7 @@ generate: ## Go code of the feed's schema
 	go run ./api/generate
 
 golden: ## write the expected answers anew
-	go test ./pkg/... -run Golden -update
+	go test ./pkg/httpapi -run Golden -update
 
 fuzz: ## each fuzz target for FUZZTIME (60s)
 	@set -e; for pkg in $$(go list ./...); do \

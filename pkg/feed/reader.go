@@ -175,7 +175,7 @@ func (r *Reader) read(ctx context.Context, group *errgroup.Group) error {
 }
 
 // follow hands over a stream's messages up to the end that was seen, returns, and goes on in the group.
-func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string, streams map[string]sight, take func(context.Context, jetstream.Msg, uint64) error) error {
+func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string, streams map[string]sight, take taker) error {
 	consumer, err := r.conn.js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
@@ -185,35 +185,45 @@ func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string,
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	context.AfterFunc(ctx, messages.Stop)
-	end := streams[name].last
-	loaded, once := make(chan struct{}), sync.Once{}
-	reached := func() { once.Do(func() { close(loaded) }) }
+	loaded := make(chan struct{})
+	reached := sync.OnceFunc(func() { close(loaded) })
 	if info := consumer.CachedInfo(); streams[name].messages == 0 || info != nil && info.NumPending == 0 {
 		reached()
 	}
 	group.Go(func() error {
-		for {
-			msg, err := messages.Next()
-			if err != nil {
-				return errors.Join(ctx.Err(), fmt.Errorf("read %s: %w", name, err))
-			}
-			meta, err := msg.Metadata()
-			if err != nil {
-				return fmt.Errorf("read %s: %w", name, err)
-			}
-			if err := take(ctx, msg, meta.Sequence.Stream); err != nil {
-				return err
-			}
-			if meta.Sequence.Stream >= end || meta.NumPending == 0 {
-				reached()
-			}
+		if err := pump(ctx, messages, streams[name].last, take, reached); err != nil {
+			return errors.Join(ctx.Err(), fmt.Errorf("read %s: %w", name, err))
 		}
+		return nil
 	})
 	select {
 	case <-loaded:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// taker takes one message of a stream with its sequence.
+type taker func(ctx context.Context, m jetstream.Msg, sequence uint64) error
+
+// pump hands messages over until that fails. It tells when the end is reached; the last message itself may have expired meanwhile.
+func pump(ctx context.Context, messages jetstream.MessagesContext, end uint64, take taker, reached func()) error {
+	for {
+		msg, err := messages.Next()
+		if err != nil {
+			return err
+		}
+		meta, err := msg.Metadata()
+		if err != nil {
+			return err
+		}
+		if err := take(ctx, msg, meta.Sequence.Stream); err != nil {
+			return err
+		}
+		if meta.Sequence.Stream >= end || meta.NumPending == 0 {
+			reached()
+		}
 	}
 }
 
