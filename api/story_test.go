@@ -67,7 +67,9 @@ func follow(t *testing.T, host *testkit.Host, clock func() time.Time) *replica.F
 	go func() { ended <- f.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 	testkit.Eventually(t, "the node to be ready", func() bool { return f.Replica() != nil })
 	return f

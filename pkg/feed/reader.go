@@ -191,10 +191,8 @@ func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string,
 		reached()
 	}
 	group.Go(func() error {
-		if err := pump(ctx, messages, streams[name].last, take, reached); err != nil {
-			return errors.Join(ctx.Err(), fmt.Errorf("read %s: %w", name, err))
-		}
-		return nil
+		err := pump(ctx, messages, streams[name].last, take, reached)
+		return errors.Join(ctx.Err(), fmt.Errorf("read %s: %w", name, err))
 	})
 	select {
 	case <-loaded:
@@ -207,7 +205,7 @@ func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string,
 // taker takes one message of a stream with its sequence.
 type taker func(ctx context.Context, m jetstream.Msg, sequence uint64) error
 
-// pump hands messages over until that fails. It tells when the end is reached; the last message itself may have expired meanwhile.
+// pump hands messages over until that fails, and returns why. It tells when the end is reached; the last message itself may have expired meanwhile.
 func pump(ctx context.Context, messages jetstream.MessagesContext, end uint64, take taker, reached func()) error {
 	for {
 		msg, err := messages.Next()
