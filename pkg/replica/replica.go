@@ -181,12 +181,13 @@ func (r *Replica) pattern(id rail.PatternID) *timetable.Pattern {
 // Reindex makes a new index if the timetable has changed. Runs whose pattern was missing are taken up at the next Tick.
 func (r *Replica) Reindex() {
 	r.mu.Lock()
-	network, patterns, stale := r.network, slices.Collect(maps.Values(r.patterns)), r.unlisted
-	r.unlisted = false
-	r.mu.Unlock()
-	if !stale && r.index.Load() != nil {
+	if !r.unlisted && r.index.Load() != nil {
+		r.mu.Unlock()
 		return
 	}
+	network, patterns := r.network, slices.Collect(maps.Values(r.patterns))
+	r.unlisted = false
+	r.mu.Unlock()
 	if network == nil {
 		network = &timetable.Network{Timezone: "UTC", SaleDays: 1} // nothing was published yet
 	}
