@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -102,8 +103,8 @@ func TestSmallFeed(t *testing.T) {
 			if got := runs(s); !slices.Equal(got, want) {
 				t.Errorf("runs %v\nwant %v", got, want)
 			}
-			if *report = (Report{Stations: report.Stations, Cities: report.Cities, Patterns: report.Patterns, Trips: report.Trips, Runs: report.Runs, SkippedRoutes: report.SkippedRoutes, SkippedTrips: report.SkippedTrips}); report.Stations != 4 || report.Cities != 1 || report.Patterns != 2 || report.Trips != 3 || report.Runs != 9 || report.SkippedRoutes != 1 || report.SkippedTrips != 2 {
-				t.Errorf("report %+v", report)
+			if want := (Report{Stations: 4, Cities: 1, Patterns: 2, Trips: 3, Runs: 9, SkippedRoutes: 1, SkippedTrips: 2}); !reflect.DeepEqual(*report, want) {
+				t.Errorf("report %+v\nwant   %+v", *report, want)
 			}
 			checkSmall(t, s)
 		})

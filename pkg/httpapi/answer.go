@@ -77,24 +77,42 @@ func saleDates(r *replica.Replica, now time.Time) (first, last rail.Date) {
 	return first, min(last, today+maxSaleDays)
 }
 
-func (s *Server) availability(c *gin.Context) {
+// search is a seat search that can be answered.
+type search struct {
+	replica *replica.Replica
+	now     time.Time
+	query   *view.Query
+	lang    rail.Lang
+}
+
+// search reads a seat search; nil if it was answered with a problem.
+func (s *Server) search(c *gin.Context) *search {
 	now := s.clock()
 	r := s.replica(c, now)
 	if r == nil {
-		return
+		return nil
 	}
 	first, last := saleDates(r, now)
 	q, lang, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last)
 	if problem != nil {
 		fail(c, problem)
+		return nil
+	}
+	return &search{r, now, q, lang}
+}
+
+func (s *Server) availability(c *gin.Context) {
+	asked := s.search(c)
+	if asked == nil {
 		return
 	}
+	r, q, now := asked.replica, asked.query, asked.now
 	f := s.freshness(r, now, false) // before the counts are read: they are at least that new
 	a := view.Look(r, q, now)
 	if a.Behind {
 		f.state = stateDegraded
 	}
-	body := render.Printer{Index: r.Index(), Lang: lang}.Answer(make([]byte, 0, 256+700*len(a.Offers)), q, a)
+	body := render.Printer{Index: r.Index(), Lang: asked.lang}.Answer(make([]byte, 0, 256+700*len(a.Offers)), q, a)
 	s.send(c, body, f)
 }
 

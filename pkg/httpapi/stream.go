@@ -94,22 +94,16 @@ func (h *hub) part(t *topic, sub *subscriber) {
 
 // stream is GET /v1/stream.
 func (s *Server) stream(c *gin.Context) {
-	now := s.clock()
-	r := s.replica(c, now)
-	if r == nil {
+	asked := s.search(c)
+	if asked == nil {
 		return
 	}
-	first, last := saleDates(r, now)
-	q, lang, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last)
-	if problem == nil {
-		problem = s.hub.admit(c.ClientIP())
-	}
-	if problem != nil {
+	if problem := s.hub.admit(c.ClientIP()); problem != nil {
 		fail(c, problem)
 		return
 	}
 	defer s.hub.leave(c.ClientIP())
-	sub, hello, t := s.hub.join(q, lang)
+	sub, hello, t := s.hub.join(asked.query, asked.lang)
 	defer s.hub.part(t, sub)
 	c.Header("Content-Type", "text/event-stream")
 	c.Header("Cache-Control", "no-store")
