@@ -223,6 +223,9 @@ func TestStreamRecreated(t *testing.T) {
 				}
 				return l.follower.Reloads() > 0
 			})
+			if runs := l.follower.Replica().Stats().Runs; runs != 50 {
+				t.Errorf("a shadow of %d runs was swapped in: the streams were still being filled", runs)
+			}
 			l.trade(r, 500)
 			l.converges()
 			if l.publisher.Stats().Republished == 0 {
