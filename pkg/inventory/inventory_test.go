@@ -334,6 +334,7 @@ func TestBadStates(t *testing.T) {
 		"over capacity": oneClass(Windows, 1, Span{0, 2, 2}),
 		"negative":      oneClass(Windows, 1, Span{0, 2, -1}),
 		"classes":       slices.Repeat([]Class{{Class: "O"}}, rail.MaxClasses+1),
+		"twice":         slices.Repeat([]Class{{Class: "O"}}, 2),
 		"sum":           {{Class: "O", Buckets: slices.Repeat([]Bucket{{Capacity: 40000}}, 2)}},
 	} {
 		if _, err := NewTable(4, classes); !errors.Is(err, ErrAdjust) && !errors.Is(err, ErrBreach) {
@@ -412,7 +413,11 @@ func BenchmarkApply(b *testing.B) {
 }
 
 func BenchmarkCounts(b *testing.B) {
-	table := must(NewTable(26, slices.Repeat(oneClass(Windows, 1000, Span{0, 25, 1000}), 4)))(b)
+	classes := slices.Repeat(oneClass(Windows, 1000, Span{0, 25, 1000}), 4)
+	for i := range classes {
+		classes[i].Class = rail.Class(rune('A' + i))
+	}
+	table := must(NewTable(26, classes))(b)
 	dst := make([]rail.SeatCount, 0, 4)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

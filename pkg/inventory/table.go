@@ -58,6 +58,9 @@ func NewTable(stops int, classes []Class) (*Table, error) {
 	ods := timetable.NumODs(stops)
 	t.cells = make([]atomic.Uint64, ods*t.width)
 	for i := range classes {
+		if t.column(classes[i].Class) >= 0 {
+			return nil, fmt.Errorf("%w: class %q occurs twice", ErrAdjust, classes[i].Class)
+		}
 		col, err := newColumn(&classes[i], stops)
 		if err != nil {
 			return nil, err
