@@ -11,7 +11,8 @@
 //	P4 Every change of a Version passes through the delta stream. One that is no sum of adjusts is a restated delta, right after its
 //	   RunState. So the delta stream alone orders and proves all versions, and marks of it prove freshness.
 //	P5 A heartbeat's time advances only as far as the backend says that every committed change was acknowledged.
-//	P6 A stream that vanished, was recreated or rolled back is noticed and everything is published again.
+//	P6 A stream that vanished, was recreated or rolled back is noticed and everything is published again. Until that is done there is no
+//	   heartbeat, and from then on the batches say how often it was.
 //
 // JetStream is a transport that can be rebuilt, never the record: an acknowledged message may still be lost by a crash of its servers.
 package feed

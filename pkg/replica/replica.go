@@ -14,8 +14,9 @@
 //	R6  A replica is ready when it has taken every last RunState and all deltas up to the end that was seen at the start. Not before.
 //	R7  Age is proved by heartbeats: AsOf is the time of the newest heartbeat whose marks have all been reached. Silence is not freshness.
 //	R8  A reader never sees half of a RunDelta on one cell, nor a Version that goes back.
-//	R9  A stream that was recreated or rolled back is noticed and loaded again into a shadow, which is swapped in when it is ready; meanwhile
-//	    the old replica answers, marked degraded.
+//	R9  A stream that was recreated or rolled back is noticed and loaded again into a shadow, which is swapped in when it is ready and can prove
+//	    its age; meanwhile the old replica answers, marked degraded. It is noticed by a look at the streams, by their births in the heartbeats, by
+//	    a mark that goes back, and by a publisher that says it has published everything again.
 //	R10 A digest of the publisher's that differs at the same point is said so, and the runs that differ are repaired.
 package replica
 
