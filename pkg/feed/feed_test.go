@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,12 +35,18 @@ type line struct {
 
 func newLine(t *testing.T, o feed.PublisherOptions) *line {
 	t.Helper()
-	l := &line{t: t, server: testkit.Broker(t), pattern: testkit.Pattern("G1", 600)}
+	ledger := testkit.NewLedger(testkit.Pattern("G1", 600))
+	return newLineOf(t, o, ledger, ledger)
+}
+
+func newLineOf(t *testing.T, o feed.PublisherOptions, ledger *testkit.Ledger, authority feed.Authority) *line {
+	t.Helper()
+	l := &line{t: t, server: testkit.Broker(t), pattern: testkit.Pattern("G1", 600), ledger: ledger}
 	l.plain = testkit.Plain(t, l.server)
 	js, err := jetstream.New(l.plain)
 	l.must(err)
-	l.js, l.ledger = js, testkit.NewLedger(l.pattern)
-	l.publisher, err = feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, o)
+	l.js = js
+	l.publisher, err = feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), authority, o)
 	l.must(err)
 	l.must(l.publisher.Network(t.Context(), testkit.Network()))
 	l.must(l.publisher.Patterns(t.Context(), []*timetable.Pattern{l.pattern}))
@@ -191,6 +198,70 @@ func TestHeartbeats(t *testing.T) {
 	last := stream.CachedInfo().State.LastSeq
 	if i := slices.IndexFunc(h.Marks, func(m event.Mark) bool { return m.Partition == l.run.Partition() }); h.Marks[i].Sequence != last {
 		t.Errorf("the run's partition is marked %d; its last message is %d", h.Marks[i].Sequence, last)
+	}
+}
+
+// gated is an authority that, once shut, lets nobody have a state before it is opened.
+type gated struct {
+	*testkit.Ledger
+	shut  atomic.Bool
+	asked chan struct{} // gets a value when somebody waits
+	open  chan struct{} // closed to let them go on
+}
+
+func (g *gated) State(run rail.RunID) (event.RunState, bool) {
+	if g.shut.Load() {
+		g.asked <- struct{}{}
+		<-g.open
+	}
+	return g.Ledger.State(run)
+}
+
+// P6: a stream that vanished is filled again with every run, changed since or not. There is no heartbeat meanwhile; later ones tell of the new
+// stream, and later batches that everything was published again.
+func TestStreamIsFilledAgain(t *testing.T) {
+	authority := &gated{Ledger: testkit.NewLedger(testkit.Pattern("G1", 600)), asked: make(chan struct{}, 1), open: make(chan struct{})}
+	const round = 10 * time.Millisecond
+	l := newLineOf(t, feed.PublisherOptions{HeartbeatEvery: round, DigestEvery: round}, authority.Ledger, authority)
+	heard := make(chan *nats.Msg, 1000)
+	_, err := l.plain.ChanSubscribe("yupiao.v1.heartbeat", heard)
+	l.must(err)
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+	l.publisher.Complete(time.Now())
+	l.serve()
+	<-heard
+	authority.shut.Store(true)
+	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
+	<-authority.asked
+	digests := func(more uint64) {
+		end := l.publisher.Stats().Digests + more
+		testkit.Eventually(t, "digests", func() bool { return l.publisher.Stats().Digests >= end })
+		l.must(l.plain.Flush())
+	}
+	digests(2) // a heartbeat that was on its way has arrived
+	for len(heard) > 0 {
+		<-heard
+	}
+	if digests(20); len(heard) > 0 {
+		t.Errorf("%d heartbeats before everything was published again", len(heard))
+	}
+	authority.shut.Store(false)
+	close(authority.open)
+	m := <-heard
+	h, err := event.DecodeHeartbeat(m.Data, event.Protobuf)
+	l.must(err)
+	stream, err := l.js.Stream(t.Context(), "YUPIAO_STATE")
+	l.must(err)
+	if s, _ := l.state(); s == nil || !h.Created["YUPIAO_STATE"].Equal(stream.CachedInfo().Created) {
+		t.Errorf("a heartbeat %+v with the state %+v", h, s)
+	}
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
+	delta, err := l.js.Stream(t.Context(), "YUPIAO_DELTA")
+	l.must(err)
+	last, err := delta.GetLastMsgForSubject(t.Context(), fmt.Sprint("yupiao.v1.delta.", l.run.Partition()))
+	l.must(err)
+	if batch, _, err := event.DecodeDeltas(last.Data, event.Protobuf); err != nil || batch.History != 1 {
+		t.Errorf("then a batch of history %d, %v", batch.History, err)
 	}
 }
 

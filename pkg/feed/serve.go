@@ -98,6 +98,23 @@ func (p *Publisher) digest(ctx context.Context) error {
 func (p *Publisher) lookAtStreams(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
+	if err := p.noteStreams(ctx); err != nil {
+		return err
+	}
+	owed := p.owed.Load()
+	if owed == 0 {
+		return nil
+	}
+	if err := errors.Join(p.republish(ctx), p.noteStreams(ctx)); err != nil { // noted again: heartbeats tell when the new ones were made
+		return err
+	}
+	p.history.Add(1)               // before heartbeats go on
+	p.owed.CompareAndSwap(owed, 0) // unless more was noticed meanwhile
+	return nil
+}
+
+// noteStreams looks at each stream, and owes everything when one is not the one it was.
+func (p *Publisher) noteStreams(ctx context.Context) error {
 	created := map[string]time.Time{}
 	for _, cfg := range p.opts.Limits.configs() {
 		now, err := p.conn.look(ctx, cfg.Name)
@@ -111,15 +128,6 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 		created[cfg.Name] = now.created
 	}
 	p.created.Store(&created)
-	owed := p.owed.Load()
-	if owed == 0 {
-		return nil
-	}
-	if err := p.republish(ctx); err != nil {
-		return err
-	}
-	p.history.Add(1)               // before heartbeats go on
-	p.owed.CompareAndSwap(owed, 0) // unless more was noticed meanwhile
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type line struct {
 	ledger    *testkit.Ledger
 	publisher *feed.Publisher
 	follower  *replica.Follower
+	retire    context.CancelFunc // of the publisher's duties; it can still publish
 	stop      context.CancelFunc // of the follower
 	runs      []rail.RunID
 
@@ -61,7 +63,15 @@ func (l *line) publish(p *timetable.Pattern, o feed.PublisherOptions) {
 		l.t.Fatal(err)
 	}
 	l.publisher = publisher
-	go func() { _ = publisher.Serve(l.ctx) }()
+	l.serve()
+}
+
+// serve lets the publisher do its standing duties.
+func (l *line) serve() {
+	ctx, retire := context.WithCancel(l.ctx)
+	publisher := l.publisher
+	l.retire = retire
+	go func() { _ = publisher.Serve(ctx) }()
 }
 
 func (l *line) send(changes ...feed.Change) {
@@ -233,6 +243,50 @@ func TestStreamRecreated(t *testing.T) {
 			}
 		})
 	}
+}
+
+// loaded tells of every replica that has been loaded whole.
+type loaded struct {
+	feed.Sink
+	loads *atomic.Int64
+}
+
+func (s loaded) Loaded(end uint64, created map[string]time.Time) {
+	s.Sink.Loaded(end, created)
+	s.loads.Add(1)
+}
+
+// R9: a shadow that was read from streams made anew is loaded, but empty. It answers no query before a heartbeat proves that it is whole.
+func TestShadowWaitsForProof(t *testing.T) {
+	l := newLine(t, 50)
+	var loads atomic.Int64
+	l.follow(func(s feed.Sink) feed.Sink { return loaded{s, &loads} })
+	testkit.Eventually(t, "a proof", func() bool {
+		_, proved := l.follower.Replica().AsOf()
+		return proved
+	})
+	l.retire()
+	p := testkit.Plain(t, l.server)
+	for _, stream := range []string{"YUPIAO_STATE", "YUPIAO_DELTA"} {
+		if _, err := p.Request("$JS.API.STREAM.DELETE."+stream, nil, testkit.Patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.publish(testkit.Pattern("G1", 600), feed.PublisherOptions{}) // makes the streams; nothing is complete yet, so nothing is proved
+	testkit.Eventually(t, "the shadow to be loaded", func() bool { return loads.Load() > 1 })
+	opening := make([]feed.Change, 0, len(l.runs))
+	for _, run := range l.runs {
+		opening = append(opening, l.ledger.Open(run, 2))
+	}
+	if err := l.publisher.Publish(l.ctx, opening); err != nil {
+		t.Fatal(err)
+	}
+	if l.follower.Reloads() != 0 {
+		t.Error("the shadow was swapped in before it was proved")
+	}
+	l.publisher.Complete(time.Now())
+	testkit.Eventually(t, "the shadow to be swapped in", func() bool { return l.follower.Reloads() > 0 })
+	l.converges()
 }
 
 // R9: a server that comes back with an older copy of its files.
