@@ -137,7 +137,7 @@ func TestOrder(t *testing.T) {
 
 // P2: a state follows every StateEvery deltas, and long before a delta that it does not cover leaves the stream.
 func TestStatesFollow(t *testing.T) {
-	for name, o := range map[string]feed.PublisherOptions{"by number": {StateEvery: 5}, "by age": {Limits: feed.Limits{DeltaAge: 2 * time.Second}}} {
+	for name, o := range map[string]feed.PublisherOptions{"by number": {StateEvery: 5}, "by age": {Limits: feed.Limits{DeltaAge: 2 * time.Second}, DigestEvery: time.Hour}} {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t, o)
 			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
