@@ -14,15 +14,21 @@
 //	httpapi     gin: queries, streams, problems
 //	web         the page, embedded
 //	metrics     statistics as Prometheus reads them
+//	payment     the border to those who move money, and a sandbox
+//	booking     the inventory core of the reference booking backend: the authority, never imported by the query side
+//	reservation orders: reserved, paid, refunded; one batch after the other, stored before anybody hears of it
+//	store       the backend's record in SQLite or PostgreSQL
+//	bookapi     the backend's HTTP API
 //	config      settings files
 //	node        the one composition of a query node
-//	booking     the reference booking backend: the authority, never imported by the query side
+//	backend     the one composition of a booking backend
 //	broker      an embedded NATS server
+//	crowd       people who buy at random, over the booking API
 //	demo        a whole railway in one process: broker, booking and node
 //	board       answers as a table in a terminal
 //	testkit     what the tests of several packages share
 //
-// Each outside library has one owner: nats.go in feed, nats-server in broker, protobuf in event, gin in httpapi, Prometheus in metrics, viper in config.
+// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event, gin in httpapi, Prometheus in metrics, viper in config.
 //
 // Where is the rule for a lost event? In replica, rule R3; its code is replica/writer.go and replica/repair.go.
 package pkg

@@ -28,7 +28,7 @@ func demoCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Formations, o.Out = settings.Formations, cmd.OutOrStdout()
+			o.Settings, o.Out = settings, cmd.OutOrStdout()
 			level := slog.LevelWarn
 			if verbose {
 				level = slog.LevelInfo
@@ -44,11 +44,12 @@ func demoCommand() *cobra.Command {
 	f.StringVar(&from, "from-date", "", "first service date, YYYY-MM-DD; default: today")
 	f.StringVar(&o.HTTP, "http", "127.0.0.1:8080", "address of the page and the API")
 	f.StringVar(&o.Admin, "admin", "127.0.0.1:8081", "address of metrics and profiles")
+	f.StringVar(&o.Booking, "booking", "127.0.0.1:8082", "address of the booking API")
 	f.StringVar(&o.NATS, "nats", "127.0.0.1:4222", "address of NATS; a taken port is replaced by a free one")
-	f.Float64Var(&o.SalesPerSecond, "sales-per-second", 50, "acts of the buyers a second")
-	f.Uint64Var(&o.Seed, "seed", 1, "seed of the buyers")
-	f.StringVar(&o.Data, "data", "", "folder for the streams, kept between starts; default: a temporary one")
-	f.StringVar(&formations, "booking-config", "", "settings of the booking backend (see configs/booking.yaml)")
+	f.Float64Var(&o.SalesPerSecond, "sales-per-second", 50, "acts of buyers a second, 0 to 10000")
+	f.Uint64Var(&o.Seed, "seed", 1, "seed of what they do")
+	f.StringVar(&o.Data, "data", "", "folder for streams and orders, kept between starts; default: a temporary one")
+	f.StringVar(&formations, "booking-config", "", "settings of the booking backend (see configs/bookingd.yaml)")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log what goes well, too")
 	return cmd
 }

@@ -5,11 +5,11 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/formation"
-	"github.com/yupiao/yupiao/pkg/inventory"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
@@ -23,9 +23,10 @@ type Book struct {
 	numbers  map[rail.TripID]int                     // of the schedule's trips
 	places   map[*timetable.Pattern][]rail.SeatCount // by class of the pattern
 	outbox   *Outbox
+	dead     atomic.Bool // a Tx was abandoned
 
-	mu   sync.RWMutex         // guards days; not held while a run is changed
-	days map[rail.Date][]*run // by number of the trip; nil where it does not run
+	mu   sync.RWMutex // guards days and their maps; not held while a run is changed
+	days map[rail.Date]map[rail.TripID]*run
 }
 
 // NewBook makes a Book without open runs. The schedule must have passed Validate and may not be modified any more; of trips with the same id the
@@ -35,8 +36,8 @@ func NewBook(cfg Config, schedule *timetable.Schedule, rules formation.Rules) *B
 		cfg.Clock = time.Now
 	}
 	b := &Book{
-		cfg: cfg, schedule: schedule, loc: time.UTC, outbox: newOutbox(cfg.Clock),
-		numbers: make(map[rail.TripID]int, len(schedule.Trips)), places: map[*timetable.Pattern][]rail.SeatCount{}, days: map[rail.Date][]*run{},
+		cfg: cfg, schedule: schedule, loc: time.UTC, outbox: newOutbox(cfg.Clock), numbers: make(map[rail.TripID]int, len(schedule.Trips)),
+		places: map[*timetable.Pattern][]rail.SeatCount{}, days: map[rail.Date]map[rail.TripID]*run{},
 	}
 	if loc, err := time.LoadLocation(schedule.Network.Timezone); err == nil {
 		b.loc = loc
@@ -47,84 +48,99 @@ func NewBook(cfg Config, schedule *timetable.Schedule, rules formation.Rules) *B
 			b.numbers[trip.ID] = i
 		}
 		if b.places[trip.Pattern] == nil {
-			b.places[trip.Pattern] = placesOf(trip.Pattern, rules)
+			b.places[trip.Pattern] = rules.Places(trip.Pattern)
 		}
 	}
 	return b
 }
 
-// placesOf is how many places each class of a pattern has.
-func placesOf(p *timetable.Pattern, rules formation.Rules) []rail.SeatCount {
-	places := make([]rail.SeatCount, len(p.Classes))
-	category := rules.For(p.Category)
-	if category == nil {
-		return places
-	}
-	for i, offer := range p.Classes {
-		for _, c := range category.Classes {
-			if c.Class == offer.Class {
-				places[i] = rail.SeatCount(min(max(c.Places, 0), rail.MaxCount))
-			}
-		}
-	}
-	return places
-}
-
 // Outbox is where every change of the Book is found (B5).
 func (b *Book) Outbox() *Outbox { return b.outbox }
 
-// Open opens all runs of a service date, at revision 1 and with one restated change each, and returns their number. A date that is open already is left
-// as it is, and gives 0.
+// Refill puts changes that were stored and not acknowledged, in order, into the Outbox of a Book that nobody uses yet. New changes are numbered behind
+// them and behind seq.
+func (b *Book) Refill(changes []Change, seq int64) { b.outbox.refill(changes, seq) }
+
+// Open opens a service date in a Tx of its own (see Tx.Open).
 func (b *Book) Open(date rail.Date) (runs int) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.days[date] != nil {
-		return 0
-	}
-	day := make([]*run, len(b.schedule.Trips))
-	for i := range day {
-		trip := &b.schedule.Trips[i]
-		if _, operates := slices.BinarySearch(trip.Dates, date); !operates || b.numbers[trip.ID] != i {
-			continue
-		}
-		day[i] = b.newRun(trip, date)
-		day[i].version.Epoch = b.cfg.Epoch
-		b.restate(day[i]) // nobody else knows the run yet: no lock is needed, and its opening is its first change
-		runs++
-	}
-	b.days[date] = day
+	_ = b.alone(func(tx *Tx) error { // cannot fail
+		runs = tx.Open(date)
+		return nil
+	})
 	return runs
 }
 
-// Close forgets the runs of a service date, which should have arrived. It is no change of theirs: nodes let them go by themselves.
-func (b *Book) Close(date rail.Date) {
+// openings makes the runs of a service date that are not open.
+func (b *Book) openings(date rail.Date) (made []*run) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for i := range b.schedule.Trips {
+		trip := &b.schedule.Trips[i]
+		if _, operates := slices.BinarySearch(trip.Dates, date); !operates || b.numbers[trip.ID] != i || b.days[date][trip.ID] != nil {
+			continue
+		}
+		made = append(made, b.newRun(trip, date))
+	}
+	return made
+}
+
+func (b *Book) insert(runs []*run) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(b.days, date)
+	for _, r := range runs {
+		day := b.days[r.id.Date]
+		if day == nil {
+			day = map[rail.TripID]*run{}
+			b.days[r.id.Date] = day
+		}
+		day[r.id.Trip] = r
+	}
+}
+
+// CloseBefore forgets the runs of earlier service dates, which should have arrived, and reports whether there were any. It is no change of theirs: nodes let
+// them go by themselves.
+func (b *Book) CloseBefore(date rail.Date) (any bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for d := range b.days {
+		if d < date {
+			delete(b.days, d)
+			any = true
+		}
+	}
+	return any
+}
+
+// Patterns lists the patterns of the schedule and of the open runs, each once.
+func (b *Book) Patterns() (all []*timetable.Pattern) {
+	seen := map[rail.PatternID]bool{}
+	add := func(p *timetable.Pattern) {
+		if !seen[p.ID] {
+			seen[p.ID] = true
+			all = append(all, p)
+		}
+	}
+	for i := range b.schedule.Trips {
+		add(b.schedule.Trips[i].Pattern)
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, day := range b.days {
+		for _, r := range day {
+			add(r.pattern)
+		}
+	}
+	return all
 }
 
 // find is an open run, not locked. The error wraps ErrUnknownRun.
 func (b *Book) find(id rail.RunID) (*run, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	number, known := b.numbers[id.Trip]
-	if day := b.days[id.Date]; known && day != nil && day[number] != nil {
-		return day[number], nil
+	if r := b.days[id.Date][id.Trip]; r != nil && !b.dead.Load() {
+		return r, nil
 	}
-	return nil, fmt.Errorf("%w: %s; want a trip of the schedule on an open date", ErrUnknownRun, id)
-}
-
-// commit ends a change that is a sum of adjusts. The caller holds the run's lock.
-func (b *Book) commit(r *run, adjusts []inventory.Adjust) {
-	r.version.Revision++
-	b.outbox.add(Change{Delta: event.RunDelta{Run: r.id, Version: r.version, Adjusts: adjusts}})
-}
-
-// restate ends a change that is told by the whole state. The caller holds the run's lock.
-func (b *Book) restate(r *run) {
-	r.version.Revision++
-	state := r.state()
-	b.outbox.add(Change{Delta: event.RunDelta{Run: r.id, Version: r.version, Restated: true}, State: &state})
+	return nil, fmt.Errorf("%w: %s; want a run that is open", ErrUnknownRun, id)
 }
 
 // State is a run as it is now, all of it at its present version; false if it is not open. Shared slices; do not modify.
@@ -135,6 +151,9 @@ func (b *Book) State(id rail.RunID) (event.RunState, bool) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if b.dead.Load() { // since it was found: what it holds was never stored
+		return event.RunState{}, false
+	}
 	return r.state(), true
 }
 
@@ -160,33 +179,32 @@ func (b *Book) Remaining(id rail.RunID, code rail.Class, from, to rail.StopIndex
 	return n
 }
 
-// Runs lists the open runs by date and within it in the order of the schedule.
+// Runs lists the open runs by date and trip.
 func (b *Book) Runs() (ids []rail.RunID) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	for _, date := range slices.Sorted(maps.Keys(b.days)) {
-		for _, r := range b.days[date] {
-			if r != nil {
-				ids = append(ids, r.id)
-			}
+		for _, trip := range slices.Sorted(maps.Keys(b.days[date])) {
+			ids = append(ids, rail.RunID{Date: date, Trip: trip})
 		}
 	}
 	return ids
 }
 
-// Versions lists the runs of a service date in a partition with their present versions, in the order of the schedule. Each is true by itself; runs
-// may change while the list is made.
-func (b *Book) Versions(partition rail.Partition, date rail.Date) (versions []event.RunVersion) {
-	b.mu.RLock()
-	day := b.days[date] // never changes once it is there
-	b.mu.RUnlock()
-	for _, r := range day {
-		if r == nil || r.id.Partition() != partition {
+// Due lists the runs that hold places back which should be on sale by now.
+func (b *Book) Due(now time.Time) (ids []rail.RunID) {
+	for _, id := range b.Runs() {
+		r, err := b.find(id)
+		if err != nil {
 			continue
 		}
 		r.mu.Lock()
-		versions = append(versions, event.RunVersion{Run: r.id, Version: r.version})
+		if slices.ContainsFunc(r.classes, func(c class) bool {
+			return slices.ContainsFunc(c.held, func(h Held) bool { return !now.Before(h.Until) })
+		}) {
+			ids = append(ids, id)
+		}
 		r.mu.Unlock()
 	}
-	return versions
+	return ids
 }

@@ -5,14 +5,17 @@
 // Invariants (cited by the tests as B1...):
 //
 //	B1 No segment of a place is sold twice.
-//	B2 A sale takes the place whose free window leaves the least over, of equal ones the lowest. A class's buckets are asked from the last to
-//	   the first: the restricted ones stand behind the open one, and a place that few may buy is sold before one that all may.
+//	B2 A single place is sold out of the free window that leaves the least over, of equal ones the lowest. A party sits as close together as the
+//	   coaches allow, and then as B2 says for one. A class's buckets are asked from the last to the first: the restricted ones stand
+//	   behind the open one, and a place that few may buy is sold before one that all may.
 //	B3 For every OD, the windows of a State that cover it are as many as the places that are free on each of its segments.
 //	B4 A State plus the adjusts of the changes after it is the later State.
 //	B5 Every committed change raises the run's Revision by exactly one and is in the outbox once; the changes of a run are in order there.
 //	B6 Outbox.Complete never claims a moment at or after the commit of a change that was not acknowledged.
-//	B7 A ticket is refunded once at most, and only as it was sold.
+//	B7 A sale is refunded once at most, and only as it was sold.
 //	B8 A request that is refused changes nothing: no place, no version, no outbox.
+//	B9 What a Tx has changed is seen by nobody before its Commit.
+//	B10 A Book that is filled from Records and sales is the Book that they were taken of.
 //
 // Locks are taken in the order Book.mu, run.mu, Outbox.mu, and none of them while a caller's code runs, but for Config.Clock.
 package booking
@@ -43,27 +46,68 @@ var (
 	ErrRestricted = errors.New("restricted by quota")
 	// ErrSoldOut: no place is free on the whole OD.
 	ErrSoldOut = errors.New("sold out")
-	// ErrTicket: the ticket was not sold by this Book as it stands, or was refunded already.
-	ErrTicket = errors.New("no such ticket")
+	// ErrSale: the sale was not made by this Book as it stands, or was refunded already.
+	ErrSale = errors.New("no such sale")
 )
 
 // Config of a Book.
 type Config struct {
-	// Epoch of all versions. It must be above that of every earlier Book of the same railway, since a Book starts all revisions anew.
+	// Epoch of the versions of the runs that it opens. It must be above that of every earlier Book of the same railway that it does not go on from.
 	Epoch uint64
 	// Clock is the time; nil means time.Now. It is called with locks held and must not call the Book.
 	Clock func() time.Time
+	// HeldBack places go on sale in stages.
+	HeldBack []Stage
 }
 
-// Ticket is one sold place. It is a plain value; to change it is to forge it (B7).
-type Ticket struct {
-	Run rail.RunID
-	// Version of the run that the sale made. It names the ticket within its run.
-	Version rail.Version
-	Class   rail.Class
-	// Bucket of the class that the place is of.
-	Bucket uint8
-	// Place is its number within the bucket, from 0; always 0 in a bucket without assigned places.
-	Place    uint16
-	From, To rail.StopIndex
+// Stage holds a share of the assigned places of every class back when a run opens, and releases it later.
+type Stage struct {
+	// Percent of the places, 0 to 100 for all stages together.
+	Percent int `mapstructure:"percent"`
+	// DaysBefore the service date, at 08:00 local time, they go on sale.
+	DaysBefore int `mapstructure:"days_before"`
 }
+
+// Sale is what one party has bought. It is a plain value; to change it is to forge it (B7).
+type Sale struct {
+	Run rail.RunID
+	// Version of the run that the sale made. Its Revision names the sale within its run.
+	Version  rail.Version
+	Class    rail.Class
+	From, To rail.StopIndex
+	Seats    []Seat
+}
+
+// Seat is one place of a class.
+type Seat struct {
+	// Bucket of the class that the place is of.
+	Bucket uint8 `json:"b,omitempty"`
+	// Place is its number within the bucket, from 0; always 0 in a bucket without assigned places.
+	Place uint16 `json:"p,omitempty"`
+	// Unseated: the formation of the train was changed and has no such place any more. The party keeps its claim, and the railway must act.
+	Unseated bool `json:"u,omitempty"`
+}
+
+// Party is what is asked for: from 1 to MaxParty passengers.
+type Party struct {
+	Size int
+	Wish Wish
+}
+
+// MaxParty is the most passengers of one sale.
+const MaxParty = 9
+
+// Wish is what a party would like. It is met where it can be, and never a reason to refuse.
+type Wish string
+
+// The wishes. A party always sits as close together as can be, so SameCoach asks for nothing more; whether it was met is told.
+const (
+	NoWish     Wish = ""
+	Window     Wish = "window"
+	Aisle      Wish = "aisle"
+	LowerBerth Wish = "lower"
+	SameCoach  Wish = "same_coach"
+)
+
+// Wishes are all that are understood.
+var Wishes = []Wish{NoWish, Window, Aisle, LowerBerth, SameCoach}

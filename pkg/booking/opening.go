@@ -41,14 +41,16 @@ func percentile(texts ...string) int {
 	return int((h.Sum64() >> 32) % 100) // the upper bits are the better mixed ones
 }
 
-// newRun is a run as it is opened, without a version.
+// newRun is a run as it is opened, before its first revision.
 func (b *Book) newRun(trip *timetable.Trip, date rail.Date) *run {
 	id := rail.RunID{Date: date, Trip: trip.ID}
-	r := &run{id: id, pattern: trip.Pattern, loc: b.loc, opensAt: b.opening(trip, date)}
+	r := &run{
+		id: id, pattern: trip.Pattern, loc: b.loc, opensAt: b.opening(trip, date), version: rail.Version{Epoch: b.cfg.Epoch}, claims: map[uint64]claim{},
+	}
 	if percentile("suspended", id.String()) < suspendedPercent {
 		r.suspended, r.reason = true, suspendedReason
 	}
-	r.classes = b.newClasses(trip)
+	r.classes = b.newClasses(trip, date)
 	return r
 }
 
@@ -59,13 +61,39 @@ func (b *Book) opening(trip *timetable.Trip, date rail.Date) time.Time {
 }
 
 // newClasses fills the classes of a trip. A class that the rules do not know has no places.
-func (b *Book) newClasses(trip *timetable.Trip) []class {
+func (b *Book) newClasses(trip *timetable.Trip, date rail.Date) []class {
 	places := b.places[trip.Pattern]
 	classes := make([]class, 0, len(places))
+	coach := 1
 	for i, offer := range trip.Pattern.Classes {
-		classes = append(classes, newClass(trip, offer, places[i], i == largest(trip.Pattern, places)))
+		c := newClass(trip, offer, places[i], i == largest(trip.Pattern, places))
+		if offer.Accommodation != rail.Standing {
+			c.firstCoach, c.coaches = coach, (int(places[i])+c.layout.perCoach-1)/c.layout.perCoach
+			coach += c.coaches
+			c.held = b.holdBack(&c, len(trip.Pattern.Stops), date)
+		}
+		classes = append(classes, c)
 	}
 	return classes
+}
+
+// holdBack takes places from the end of the first bucket, stage by stage.
+func (b *Book) holdBack(c *class, stops int, date rail.Date) (held []Held) {
+	first := &c.buckets[0]
+	whole := first.Capacity
+	for _, stage := range b.cfg.HeldBack {
+		until := (date - rail.Date(stage.DaysBefore)).At(firstOpening, b.loc)
+		n := whole * rail.SeatCount(stage.Percent) / 100
+		if n == 0 || !b.cfg.Clock().Before(until) {
+			continue
+		}
+		first.Capacity -= n
+		held = append(held, Held{First: int(first.Capacity), Places: n, Until: until})
+	}
+	if held != nil {
+		*first = newWindows(stops, 0, first.Capacity, first.Quotas)
+	}
+	return held
 }
 
 // largest is the number of the class with the most assigned places, or -1.
@@ -81,24 +109,29 @@ func largest(p *timetable.Pattern, places []rail.SeatCount) int {
 
 func newClass(trip *timetable.Trip, offer timetable.ClassOffer, places rail.SeatCount, largest bool) class {
 	stops := len(trip.Pattern.Stops)
-	c := class{code: offer.Class}
+	c := class{code: offer.Class, layout: layoutOf(offer.Class, offer.Accommodation)}
 	if offer.Accommodation == rail.Standing {
-		c.buckets = []bucket{{inventory.Bucket{Kind: inventory.Pool, Capacity: places}, newPool(stops, places)}}
+		c.buckets = []bucket{{Bucket: inventory.Bucket{Kind: inventory.Pool, Capacity: places}, stock: newPool(stops, places)}}
 		return c
 	}
 	c.waitlist = percentile("waitlist", string(trip.ID), string(offer.Class)) < waitlistPercent
 	quotas := openingQuotas(trip)
 	if !largest || quotas == nil {
-		c.buckets = []bucket{newWindows(stops, places, nil)}
+		c.buckets = []bucket{newWindows(stops, 0, places, nil)}
 		return c
 	}
 	kept := places * quotaPercent / 100
-	c.buckets = []bucket{newWindows(stops, places-kept, nil), newWindows(stops, kept, quotas)}
+	c.buckets = []bucket{newWindows(stops, 0, places-kept, nil), newWindows(stops, int(places-kept), kept, quotas)}
 	return c
 }
 
-func newWindows(stops int, places rail.SeatCount, quotas []inventory.Quota) bucket {
-	return bucket{inventory.Bucket{Kind: inventory.Windows, Capacity: places, Quotas: quotas}, newSeatMap(stops, places)}
+// newWindows is a bucket of assigned places, numbered from first on.
+func newWindows(stops, first int, places rail.SeatCount, quotas []inventory.Quota) bucket {
+	return bucket{
+		Bucket:  inventory.Bucket{Kind: inventory.Windows, Capacity: places, Quotas: quotas},
+		stock:   newSeatMap(stops, places),
+		numbers: numbers{{Count: places, First: first}},
+	}
 }
 
 // openingQuotas is whom the largest class of a trip keeps places for; nil for nobody.

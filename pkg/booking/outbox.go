@@ -13,7 +13,9 @@ type Change struct {
 	Delta event.RunDelta
 	// State is the run at the very version of Delta; set if Delta.Restated, else nil.
 	State *event.RunState
-	// At is the moment of the commit. No two changes of an Outbox have the same.
+	// Seq numbers the changes of an Outbox in the order of their commits.
+	Seq int64
+	// At is a moment before the commit and after every earlier one. Changes that were committed together have the same.
 	At time.Time
 }
 
@@ -27,6 +29,9 @@ type Outbox struct {
 	queue []Change   // not acknowledged, the oldest first
 	taken int        // how many of them, from the front, are with the publisher
 	last  time.Time  // the last time that tick gave
+	seq   int64      // of the newest change
+	acked int64      // up to which all are acknowledged
+	held  time.Time  // the At of changes that are being stored; zero for none
 }
 
 func newOutbox(clock func() time.Time) *Outbox {
@@ -44,13 +49,52 @@ func (o *Outbox) tick() time.Time {
 	return now
 }
 
-// add commits a change. The caller holds the lock of its run, so that nobody sees the change before it has its time.
-func (o *Outbox) add(c Change) {
+// stamp numbers changes and gives them their time. Only one call may be on its way between stamp and add.
+func (o *Outbox) stamp(changes []Change) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	c.At = o.tick()
-	o.queue = append(o.queue, c)
-	o.signal()
+	o.stampLocked(changes)
+	o.held = o.last
+}
+
+func (o *Outbox) stampLocked(changes []Change) {
+	at := o.tick()
+	for i := range changes {
+		o.seq++
+		changes[i].Seq, changes[i].At = o.seq, at
+	}
+}
+
+// add commits changes. The caller holds the locks of their runs, so that nobody sees a change before it has its time.
+func (o *Outbox) add(changes []Change) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(changes) > 0 && changes[0].Seq == 0 {
+		o.stampLocked(changes)
+	}
+	o.held = time.Time{}
+	o.queue = append(o.queue, changes...)
+	if len(changes) > 0 {
+		o.signal()
+	}
+}
+
+// refill puts stored changes, in order, into an empty Outbox, whose numbers go on behind them and behind seq.
+func (o *Outbox) refill(changes []Change, seq int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue, o.seq = slices.Clone(changes), seq
+	if n := len(changes); n > 0 {
+		o.seq, o.last = max(seq, changes[n-1].Seq), changes[n-1].At
+		o.signal()
+	}
+}
+
+// Acked is the number up to which all changes are acknowledged.
+func (o *Outbox) Acked() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.acked
 }
 
 // signal makes Ready ready. A signal that was not received yet stands for this one too.
@@ -81,6 +125,9 @@ func (o *Outbox) Ack(n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n = max(min(n, o.taken), 0)
+	if n > 0 {
+		o.acked = o.queue[n-1].Seq
+	}
 	clear(o.queue[:n]) // lets the states go before the queue moves
 	o.queue, o.taken = o.queue[n:], o.taken-n
 }
@@ -106,13 +153,17 @@ func (o *Outbox) Len() int {
 //
 // It cannot claim too much. Times are given by tick alone, under mu, and each is later than the one before. So with an empty queue, every change
 // that has a time before this tick is acknowledged, and every other one will get its time after it. With changes outstanding, all that came before the
-// oldest of them are acknowledged, and the claim ends a nanosecond before it. A change that is still on its way to add is not committed: nobody
-// can see it, and its time will be later. After the clock was set back, the claims stand almost still until it has caught up.
+// oldest of them are acknowledged, and the claim ends a nanosecond before it. Changes that are being stored may be seen already, in the store: the claim
+// ends before them. Any other change that is still on its way to add is not committed: nobody can see it, and its time will be later. After the clock was set back, the claims stand almost still until it has caught up.
 func (o *Outbox) Complete() time.Time {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.queue) > 0 {
+	switch {
+	case len(o.queue) > 0:
 		return o.queue[0].At.Add(-1)
+	case !o.held.IsZero():
+		return o.held.Add(-1)
+	default:
+		return o.tick()
 	}
-	return o.tick()
 }

@@ -24,7 +24,14 @@ func TestOutboxAgainstModel(t *testing.T) {
 			switch rapid.SampledFrom([]string{"add", "add", "take", "ack", "return", "complete"}).Draw(t, "act") {
 			case "add":
 				added++
-				o.add(Change{Delta: event.RunDelta{Version: rail.Version{Revision: uint64(added)}}})
+				changes := []Change{{Delta: event.RunDelta{Version: rail.Version{Revision: uint64(added)}}}}
+				if rapid.Bool().Draw(t, "stored first") {
+					o.stamp(changes)
+					if claim = o.Complete(); !changes[0].At.After(claim) {
+						t.Fatalf("complete to %s claimed while a change of %s is being stored", claim, changes[0].At)
+					}
+				}
+				o.add(changes)
 				if at := o.queue[len(o.queue)-1].At; !at.After(claim) {
 					t.Fatalf("committed at %s, but complete to %s was claimed before", at, claim)
 				}
@@ -87,7 +94,7 @@ func TestOutboxReady(t *testing.T) {
 		want bool
 	}{
 		{"new", func() {}, false},
-		{"two changes", func() { o.add(Change{}); o.add(Change{}) }, true},
+		{"two changes", func() { o.add([]Change{{}}); o.add([]Change{{}}) }, true},
 		{"heard already", func() {}, false},
 		{"taken", func() { o.Take(2) }, false},
 		{"returned", o.Return, true},

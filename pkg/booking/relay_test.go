@@ -62,11 +62,11 @@ func TestRelay(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- Relay(ctx, o, p) }()
-		o.add(changeOf(1))
+		o.add([]Change{changeOf(1)})
 		<-time.After(10 * time.Millisecond) // of the bubble's clock
-		o.add(changeOf(2))
+		o.add([]Change{changeOf(2)})
 		held := time.Now()
-		o.add(changeOf(3))
+		o.add([]Change{changeOf(3)})
 		<-time.After(relayRetry) // the second publish has failed, the third not yet
 		if got, complete := p.look(); !slices.Equal(got, []uint64{1}) || complete.After(held) {
 			t.Errorf("published %v, complete up to %s; change 2 is of %s", got, complete, held)
@@ -85,7 +85,7 @@ func TestRelay(t *testing.T) {
 // A relay that is fenced off ends, and leaves what it has to the one that is in charge.
 func TestRelayFenced(t *testing.T) {
 	o := newOutbox(time.Now)
-	o.add(changeOf(1))
+	o.add([]Change{changeOf(1)})
 	if err := Relay(t.Context(), o, &shaky{fail: []error{feed.ErrFenced}}); !errors.Is(err, feed.ErrFenced) || o.Len() != 1 {
 		t.Errorf("%v, %d left", err, o.Len())
 	}

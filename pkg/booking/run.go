@@ -24,15 +24,15 @@ type run struct {
 	suspended bool
 	reason    string
 	classes   []class // in the order of the pattern
-	// tickets that are sold, by the Revision of their sale.
-	tickets map[uint64]claim
+	// claims are what is sold, by the Revision of the sale.
+	claims map[uint64]claim
 }
 
-// claim is a Ticket without what its run and its key say.
+// claim is a Sale without what its run and its key say.
 type claim struct {
-	class, bucket uint8
-	place         uint16
-	from, to      rail.StopIndex
+	class    uint8
+	from, to rail.StopIndex
+	seats    []Seat
 }
 
 // class is what a run has of a seat class.
@@ -40,20 +40,30 @@ type class struct {
 	code     rail.Class
 	waitlist bool
 	buckets  []bucket
+	held     []Held
+	layout   layout
+	// The coaches that the class has from the start, and the number of the first of them.
+	firstCoach, coaches int
 }
 
 // bucket is the places that share a quota. The Spans of its inventory.Bucket stay empty: the stock knows them.
 type bucket struct {
 	inventory.Bucket
-	stock stock
+	stock   stock
+	numbers numbers // of its places within the class; nil where places are not assigned
 }
 
-// ticket is a claim with everything that makes it a Ticket.
-func (r *run) ticket(revision uint64, c claim) Ticket {
-	return Ticket{
+// sale is a claim with everything that makes it a Sale.
+func (r *run) sale(revision uint64, c claim) Sale {
+	return Sale{
 		Run: r.id, Version: rail.Version{Epoch: r.version.Epoch, Revision: revision},
-		Class: r.classes[c.class].code, Bucket: c.bucket, Place: c.place, From: c.from, To: c.to,
+		Class: r.classes[c.class].code, From: c.from, To: c.to, Seats: slices.Clone(c.seats),
 	}
+}
+
+// same reports whether two sales are one. A history that began anew since does not matter: revisions go on.
+func (s Sale) same(t Sale) bool {
+	return s.Run == t.Run && s.Version.Revision == t.Version.Revision && s.Class == t.Class && s.From == t.From && s.To == t.To && slices.Equal(s.Seats, t.Seats)
 }
 
 // state is the run as it is now. The caller holds mu.
@@ -87,6 +97,31 @@ func (r *run) class(code rail.Class) (int, *class, error) {
 	return i, &r.classes[i], nil
 }
 
+// offered finds the class of a sale, if what is asked for makes sense and is sold at all.
+func (r *run) offered(code rail.Class, from, to rail.StopIndex, party Party) (int, *class, error) {
+	if party.Size < 1 || party.Size > MaxParty {
+		return 0, nil, refuse(ErrInvalid, "%d passengers; want 1 to %d", party.Size, MaxParty)
+	}
+	if !slices.Contains(Wishes, party.Wish) {
+		return 0, nil, refuse(ErrInvalid, "wish %q; want one of %q", party.Wish, Wishes)
+	}
+	if err := r.checkStops(from, to); err != nil {
+		return 0, nil, err
+	}
+	number, c, err := r.class(code)
+	if err != nil {
+		return 0, nil, err
+	}
+	return number, c, r.checkOffer(number, from, to)
+}
+
+// refuse says why not, with the reason as the error that is wrapped.
+func refuse(reason error, format string, args ...any) error {
+	return fmt.Errorf("%w: %s", reason, fmt.Sprintf(format, args...))
+}
+
+func stamp(t time.Time) string { return t.Format(time.RFC3339) }
+
 // checkStops reports whether [from, to) is a piece of the run.
 func (r *run) checkStops(from, to rail.StopIndex) error {
 	if from >= to || int(to) >= len(r.pattern.Stops) {
@@ -117,11 +152,11 @@ func (r *run) checkSale(from rail.StopIndex, now time.Time) error {
 	case r.suspended:
 		return fmt.Errorf("%w: %s", ErrSuspended, r.reason)
 	case !now.Before(departs):
-		return fmt.Errorf("%w: from stop %d at %s", ErrDeparted, from, departs.Format(time.RFC3339))
+		return fmt.Errorf("%w: from stop %d at %s", ErrDeparted, from, stamp(departs))
 	case !now.Before(closes):
-		return fmt.Errorf("%w: closed at %s", ErrNotOnSale, closes.Format(time.RFC3339))
+		return fmt.Errorf("%w: closed at %s", ErrNotOnSale, stamp(closes))
 	case now.Before(r.opensAt):
-		return fmt.Errorf("%w: opens at %s", ErrNotOnSale, r.opensAt.Format(time.RFC3339))
+		return fmt.Errorf("%w: opens at %s", ErrNotOnSale, stamp(r.opensAt))
 	}
 	return nil
 }
@@ -130,20 +165,27 @@ func (r *run) departure(from rail.StopIndex) time.Time {
 	return r.id.Date.At(r.pattern.Stops[from].Depart, r.loc)
 }
 
-// take sells a place out of the first bucket that allows the OD and has one (B2).
-func (c *class) take(from, to rail.StopIndex) (number uint8, place uint16, cut window, err error) {
-	refusal := ErrRestricted
-	for i := range slices.Backward(c.buckets) {
-		b := &c.buckets[i]
-		if !b.Allows(from, to) {
+// giveBack frees the seats of a claim.
+func (r *run) giveBack(sold claim) (all []inventory.Adjust) {
+	c := &r.classes[sold.class]
+	for _, seat := range sold.seats {
+		if seat.Unseated {
 			continue
 		}
-		if place, cut, ok := b.stock.sell(from, to); ok {
-			return uint8(i), place, cut, nil
+		merged := c.buckets[seat.Bucket].stock.refund(seat.Place, sold.from, sold.to)
+		for _, a := range reverse(inventory.Sell(c.code, seat.Bucket, merged.l, merged.r, sold.from, sold.to)) {
+			all = join(all, a)
 		}
-		refusal = ErrSoldOut
 	}
-	return 0, 0, window{}, fmt.Errorf("%w: from stop %d to %d", refusal, from, to)
+	return all
+}
+
+// reverse turns every sign. A refund is the reverse of the sale that would be made of the merged window.
+func reverse(adjusts []inventory.Adjust) []inventory.Adjust {
+	for i := range adjusts {
+		adjusts[i].By = -adjusts[i].By
+	}
+	return adjusts
 }
 
 // capacity is the number of places of all buckets.

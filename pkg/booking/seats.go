@@ -18,6 +18,8 @@ func (w window) length() rail.StopIndex { return w.r - w.l }
 type stock interface {
 	// sell takes one place for [from, to) and returns the free window that it was cut out of.
 	sell(from, to rail.StopIndex) (place uint16, cut window, ok bool)
+	// take sells [from, to) of a place that is free there, and returns the free window that it was cut out of.
+	take(place uint16, from, to rail.StopIndex) (cut window)
 	// refund gives [from, to) of a place back and returns the free window that it is now part of.
 	refund(place uint16, from, to rail.StopIndex) (merged window)
 	// remaining counts what can be sold for [from, to), the naive way.
@@ -44,9 +46,7 @@ func newSeatMap(stops int, places rail.SeatCount) *seatMap {
 
 // sell is best fit (B2): it looks at every place, which for 1,000 of them is a few microseconds.
 func (m *seatMap) sell(from, to rail.StopIndex) (place uint16, cut window, ok bool) {
-	if m.sold == nil {
-		m.sold = make([]uint64, int(m.places)*m.width)
-	}
+	m.touch()
 	least := rail.StopIndex(rail.MaxStops)
 	for p := range uint16(m.places) {
 		free, covers := m.around(p, from, to)
@@ -62,6 +62,31 @@ func (m *seatMap) sell(from, to rail.StopIndex) (place uint16, cut window, ok bo
 		m.flip(place, from, to)
 	}
 	return place, cut, ok
+}
+
+// touch makes the bits at the first sale.
+func (m *seatMap) touch() {
+	if m.sold == nil {
+		m.sold = make([]uint64, int(m.places)*m.width)
+	}
+}
+
+func (m *seatMap) take(place uint16, from, to rail.StopIndex) window {
+	m.touch()
+	cut, _ := m.around(place, from, to)
+	m.flip(place, from, to)
+	return cut
+}
+
+// free lists the places that are free on all of [from, to).
+func (m *seatMap) free(from, to rail.StopIndex) (all []candidate) {
+	m.touch()
+	for p := range uint16(m.places) {
+		if w, covers := m.around(p, from, to); covers {
+			all = append(all, candidate{place: p, over: w.length() - (to - from)})
+		}
+	}
+	return all
 }
 
 func (m *seatMap) refund(place uint16, from, to rail.StopIndex) window {
@@ -195,6 +220,11 @@ func (p *pool) sell(from, to rail.StopIndex) (place uint16, cut window, ok bool)
 	}
 	p.change(from, to, -1)
 	return 0, window{from, to}, true
+}
+
+func (p *pool) take(_ uint16, from, to rail.StopIndex) window {
+	p.change(from, to, -1)
+	return window{from, to}
 }
 
 func (p *pool) refund(_ uint16, from, to rail.StopIndex) window {

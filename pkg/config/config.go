@@ -20,8 +20,6 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
-
-	"github.com/yupiao/yupiao/pkg/formation"
 )
 
 // ErrInvalid marks settings that cannot be used. The text names the file, the key, the value and what would be right.
@@ -115,24 +113,6 @@ func (n *Node) Validate() error {
 	)
 }
 
-// Booking is the settings of the reference booking backend; configs/booking.yaml says what each key means.
-type Booking struct {
-	// Formations of the trains: classes, places and fares by category.
-	Formations formation.Rules `mapstructure:"formations"`
-}
-
-// LoadBooking reads a booking backend's settings from a file; an empty path means defaults and environment alone.
-func LoadBooking(path string) (Booking, error) {
-	b := Booking{Formations: formation.Default()}
-	if err := load(path, os.Environ(), &b); err != nil {
-		return Booking{}, err
-	}
-	if err := b.Formations.Validate(); err != nil {
-		return Booking{}, fmt.Errorf("%w: %s: formations: %w", ErrInvalid, source(path), err)
-	}
-	return b, nil
-}
-
 func invalid(key string, value any, want string) error {
 	return fmt.Errorf("%w: %s is %v; want %s", ErrInvalid, key, value, want)
 }
@@ -222,6 +202,10 @@ func mergeEnvironment(v *viper.Viper, environ []string) error {
 		key, ok := known[name]
 		if !ok {
 			continue // the prefix is also used by tools around the node
+		}
+		if _, isText := v.Get(key).(string); isText {
+			v.Set(key, text) // as it is: a token of digits is no number
+			continue
 		}
 		var value any
 		if err := yaml.Unmarshal([]byte(text), &value); err != nil {

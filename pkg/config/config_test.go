@@ -106,7 +106,7 @@ func FuzzLoad(f *testing.F) {
 
 // C3: the shipped booking settings are the defaults, and a wrong number in them is refused with its place.
 func TestBooking(t *testing.T) {
-	path := filepath.Join("..", "..", "configs", "booking.yaml")
+	path := filepath.Join("..", "..", "configs", "bookingd.yaml")
 	got, err := LoadBooking(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,32 +1,30 @@
-// Package demo is a whole railway in one process: a NATS server, the reference booking backend with its buyers, and a query node.
+// Package demo is a whole railway in one process: a NATS server, the reference booking backend on SQLite, people who buy over its API, and a query node.
 //
-//	broker.Server <- feed.Publisher <- booking.Relay <- booking.Book <- booking.Buyers
-//	      \_ node.Node -> http://127.0.0.1:8080
+//	crowd.Crowd -> http://127.0.0.1:8082 -> backend.Backend -> broker.Server -> node.Node -> http://127.0.0.1:8080
 //
-// The three meet only over NATS, as they would on three machines.
+// They meet only over HTTP and NATS, as they would on three machines.
 package demo
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
-	"slices"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/yupiao/yupiao/pkg/booking"
+	"github.com/yupiao/yupiao/pkg/backend"
 	"github.com/yupiao/yupiao/pkg/broker"
 	"github.com/yupiao/yupiao/pkg/config"
-	"github.com/yupiao/yupiao/pkg/feed"
-	"github.com/yupiao/yupiao/pkg/formation"
-	"github.com/yupiao/yupiao/pkg/gtfs"
+	"github.com/yupiao/yupiao/pkg/crowd"
 	"github.com/yupiao/yupiao/pkg/node"
 	"github.com/yupiao/yupiao/pkg/rail"
-	"github.com/yupiao/yupiao/pkg/sample"
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
@@ -41,16 +39,16 @@ type Options struct {
 	// From is the first service date on sale; the zero Date means today. Days are on sale, 1 to 60.
 	From rail.Date
 	Days int
-	// HTTP, Admin and NATS are addresses to listen on. A taken NATS port is replaced by a free one.
-	HTTP, Admin, NATS string
-	// SalesPerSecond is how many acts the buyers do; 0 for none.
+	// HTTP, Admin, Booking and NATS are addresses to listen on. A taken NATS port is replaced by a free one.
+	HTTP, Admin, Booking, NATS string
+	// SalesPerSecond is how many acts people do; 0 for none.
 	SalesPerSecond float64
-	// Seed of the buyers.
+	// Seed of what they do.
 	Seed uint64
-	// Data keeps the streams; empty: a folder that is deleted at the end.
+	// Data keeps the streams and the orders; empty: a folder that is deleted at the end.
 	Data string
-	// Formations of the trains.
-	Formations formation.Rules
+	// Settings of the booking backend.
+	Settings config.Booking
 	// Out is where it is said what is where; Log is for everything else.
 	Out io.Writer
 	Log *slog.Logger
@@ -58,13 +56,16 @@ type Options struct {
 	Ready func(address string)
 }
 
+// mostSales a second are more than the backend does on a laptop.
+const mostSales = 10_000
+
 // Run runs a demo until ctx ends.
 func Run(ctx context.Context, o Options) error {
 	if o.Days < 1 || o.Days > 60 {
 		return fmt.Errorf("%w: days is %d; want 1 to 60", ErrOption, o.Days)
 	}
-	if o.SalesPerSecond < 0 || o.SalesPerSecond > 100_000 {
-		return fmt.Errorf("%w: sales-per-second is %g; want 0 to 100000", ErrOption, o.SalesPerSecond)
+	if !(o.SalesPerSecond >= 0 && o.SalesPerSecond <= mostSales) { // written so that NaN fails
+		return fmt.Errorf("%w: sales-per-second is %g; want 0 to %d", ErrOption, o.SalesPerSecond, mostSales)
 	}
 	d := &demo{Options: o, start: time.Now()}
 	defer d.close()
@@ -80,24 +81,20 @@ type demo struct {
 	Options
 	start     time.Time
 	schedule  *timetable.Schedule
-	location  *time.Location
 	server    *broker.Server
-	conn      *feed.Conn
-	publisher *feed.Publisher
-	book      *booking.Book
+	backend   *backend.Backend
+	token     string // of the backend's admin calls
 	node      *node.Node
-	temporary string
+	folder    string
+	temporary bool
 }
 
 func (d *demo) close() {
-	if d.conn != nil {
-		d.conn.Close()
-	}
 	if d.server != nil {
 		d.server.Stop()
 	}
-	if d.temporary != "" {
-		_ = os.RemoveAll(d.temporary) // a leftover in the system's temporary folder does no harm
+	if d.temporary {
+		_ = os.RemoveAll(d.folder) // a leftover in the system's temporary folder does no harm
 	}
 }
 
@@ -105,106 +102,67 @@ func (d *demo) say(format string, args ...any) {
 	fmt.Fprintf(d.Out, "%6.1fs  "+format+"\n", append([]any{time.Since(d.start).Seconds()}, args...)...)
 }
 
-// ahead is how many days beyond those on sale the schedule covers, so that a demo that is left alone goes on selling.
-const ahead = 30
-
 func (d *demo) loadSchedule(context.Context) (err error) {
-	d.location, err = time.LoadLocation("Asia/Shanghai")
-	if err != nil {
-		return fmt.Errorf("time zone data: %w", err)
+	d.Settings.Sale.Days = d.Days
+	if d.GTFS != "" {
+		d.Settings.Timetable.GTFS, d.Settings.Timetable.Lenient = d.GTFS, d.Lenient
+		d.say("reading %s", d.GTFS)
 	}
-	from := d.firstDate()
-	if d.GTFS == "" {
-		d.schedule, err = sample.Schedule(from, d.Days+ahead, d.Formations)
-	} else {
-		err = d.readGTFS(from)
-	}
-	if err != nil {
+	if d.schedule, err = backend.ReadTimetable(d.Settings, d.From, d.Log); err != nil {
 		return err
 	}
-	d.schedule.Network.SaleDays = d.Days
-	if d.location, err = time.LoadLocation(d.schedule.Network.Timezone); err != nil {
+	location, err := time.LoadLocation(d.schedule.Network.Timezone)
+	if err != nil {
 		return fmt.Errorf("time zone of the timetable: %w", err)
 	}
-	if today := rail.DateOf(time.Now(), d.location); d.From != 0 && d.From < today {
+	today := rail.DateOf(time.Now(), location)
+	if d.From == 0 {
+		d.From = today
+	}
+	if d.From < today {
 		return fmt.Errorf("%w: from-date is %s; want %s or later: trains of the past cannot be sold", ErrOption, d.From, today)
 	}
 	d.say("timetable: %d stations, %d cities, %d trips", len(d.schedule.Network.Stations), len(d.schedule.Network.Cities), len(d.schedule.Trips))
 	return nil
 }
 
-func (d *demo) firstDate() rail.Date {
-	if d.From != 0 {
-		return d.From
-	}
-	return rail.DateOf(time.Now(), d.location)
-}
-
-func (d *demo) readGTFS(from rail.Date) error {
-	d.say("reading %s", d.GTFS)
-	schedule, report, err := gtfs.Read(d.GTFS, gtfs.Options{Rules: d.Formations, From: from, Days: d.Days + ahead, Lenient: d.Lenient})
-	if err != nil {
-		return fmt.Errorf("%s: %w", d.GTFS, err)
-	}
-	for _, p := range report.Problems {
-		d.Log.Warn("skipped", "problem", p.Error())
-	}
-	d.schedule = schedule
-	return nil
-}
-
 func (d *demo) startBroker(context.Context) (err error) {
-	dir := d.Data
-	if dir == "" {
-		if d.temporary, err = os.MkdirTemp("", "yupiao-demo-"); err != nil {
+	if d.folder = d.Data; d.folder == "" {
+		if d.folder, err = os.MkdirTemp("", "yupiao-demo-"); err != nil {
 			return fmt.Errorf("data folder: %w", err)
 		}
-		dir = d.temporary
+		d.temporary = true
 	}
-	if d.server, err = broker.Start(broker.Options{Dir: dir, Address: d.NATS}); err != nil {
+	if d.server, err = broker.Start(broker.Options{Dir: d.folder, Address: d.NATS}); err != nil {
 		return err
 	}
 	if d.server.Replaced {
 		d.say("%s is taken: NATS listens on another port", d.NATS)
 	}
-	d.conn, err = feed.Connect(feed.Options{InProcess: d.server, Name: "booking"})
-	return err
-}
-
-// startBooking opens every run on sale and publishes it.
-func (d *demo) startBooking(ctx context.Context) (err error) {
-	// Places are kept in memory, so each start begins its history anew: the epoch is the time, which only grows.
-	d.book = booking.NewBook(booking.Config{Epoch: uint64(time.Now().UnixMilli())}, d.schedule, d.Formations)
-	if d.publisher, err = feed.NewPublisher(ctx, d.conn, d.book, feed.PublisherOptions{}); err != nil {
-		return err
-	}
-	if err := d.publisher.Network(ctx, &d.schedule.Network); err != nil {
-		return err
-	}
-	if err := d.publisher.Patterns(ctx, patternsOf(d.schedule)); err != nil {
-		return err
-	}
-	runs, first := 0, d.firstDate()
-	for date := first - overnight; date < first+rail.Date(d.Days); date++ {
-		runs += d.book.Open(date)
-	}
-	d.say("booking: %d runs opened, %s to %s", runs, first, first+rail.Date(d.Days)-1)
 	return nil
 }
 
-// overnight is how many service dates before the first may still run on it.
-const overnight = 3
-
-func patternsOf(s *timetable.Schedule) []*timetable.Pattern {
-	seen := make(map[rail.PatternID]bool, len(s.Trips))
-	out := make([]*timetable.Pattern, 0, len(s.Trips))
-	for _, t := range s.Trips {
-		if !seen[t.Pattern.ID] {
-			seen[t.Pattern.ID] = true
-			out = append(out, t.Pattern)
-		}
+// startBooking opens the backend on a database in the data folder: what was sold before is sold still.
+func (d *demo) startBooking(ctx context.Context) (err error) {
+	s := &d.Settings
+	s.Name, s.Database, s.HTTP.Address = "demo", "sqlite:"+filepath.Join(d.folder, "bookings.db"), d.Booking
+	s.HTTP.AllowedOrigins = origins(d.HTTP)
+	d.token = rand.Text()
+	s.Admin.Token = d.token
+	if err := s.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrOption, err)
 	}
-	return slices.Clip(out)
+	d.backend, err = backend.New(ctx, *s, backend.Options{Schedule: d.schedule, From: d.From, InProcess: d.server, Log: d.Log})
+	return err
+}
+
+// origins of the page, by address and by name. A port that is chosen at the start is not known yet: then the tests book without a page.
+func origins(address string) []string {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil || port == "0" {
+		return nil
+	}
+	return []string{"http://" + address, "http://localhost:" + port}
 }
 
 func (d *demo) startNode(context.Context) (err error) {
@@ -220,27 +178,28 @@ func (d *demo) startNode(context.Context) (err error) {
 // live runs all parts until ctx ends or one of them cannot go on.
 func (d *demo) live(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return d.publisher.Serve(ctx) })
-	group.Go(func() error { return booking.Relay(ctx, d.book.Outbox(), d.publisher) })
+	group.Go(func() error { return d.backend.Run(ctx) })
 	group.Go(func() error { return d.node.Run(ctx) })
 	group.Go(func() error { return d.announce(ctx) })
-	group.Go(func() error { return d.roll(ctx) })
 	return group.Wait()
 }
 
-// announce says what is where as soon as it answers, and then lets the buyers in.
+// announce says what is where as soon as it answers, and then lets people in.
 func (d *demo) announce(ctx context.Context) error {
-	if !poll(ctx, func() bool { return d.book.Outbox().Len() == 0 }) {
+	var published time.Time
+	if !poll(ctx, func() (idle bool) {
+		published, idle = d.backend.Idle()
+		return idle
+	}) {
 		return nil
 	}
-	published := time.Now()
 	known := func() bool {
 		r := d.node.Follower().Replica()
 		if r == nil {
 			return false
 		}
 		asOf, proved := r.AsOf()
-		return proved && asOf.After(published)
+		return proved && !asOf.Before(published)
 	}
 	if !poll(ctx, known) {
 		return nil
@@ -270,20 +229,21 @@ func poll(ctx context.Context, holds func() bool) bool {
 func (d *demo) directions() {
 	base := "http://" + d.node.Address()
 	from, to := busiest(d.schedule)
-	date := d.firstDate() + min(1, rail.Date(d.Days)-1)
+	date := d.From + min(1, rail.Date(d.Days)-1)
 	fmt.Fprintf(d.Out, `
   page      %s/
   API       %s/openapi.yaml
+  booking   http://%s/openapi.yaml
   metrics   http://%s/metrics
   NATS      %s  (subjects yupiao.v1.>, contract at %s/asyncapi.yaml)
-  sales     %g a second
+  sales     %g a second; orders are kept in %s
 
 Try:
   curl '%s/v1/availability?from=%s&to=%s&date=%s'
   curl '%s/v1/stations?q=bei'
   curl -N '%s/v1/stream?from=%s&to=%s&date=%s'
 
-`, base, base, d.node.AdminAddress(), d.server.URL(), base, d.SalesPerSecond, base, from, to, date, base, base, from, to, date)
+`, base, base, d.backend.Address(), d.node.AdminAddress(), d.server.URL(), base, d.SalesPerSecond, d.folder, base, from, to, date, base, base, from, to, date)
 }
 
 // busiest is the pair of stations between the ends of the most trips.
@@ -301,42 +261,40 @@ func busiest(s *timetable.Schedule) (from, to rail.StationCode) {
 	return best.from, best.to
 }
 
-// trade lets the buyers act at their pace.
+// perCrowd is how many acts a second one crowd does with ease, each waiting for the disk.
+const perCrowd = 40
+
+// trade lets people act at their pace: as many crowds side by side as it takes.
 func (d *demo) trade(ctx context.Context) error {
 	if d.SalesPerSecond == 0 {
 		return nil
 	}
-	buyers := booking.NewBuyers(d.book, d.schedule, d.Seed)
+	crowds := int(d.SalesPerSecond/perCrowd) + 1
+	client := crowd.NewClient(ctx, "http://"+d.backend.Address(), d.token)
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range crowds {
+		c := crowd.New(client, crowd.Options{Schedule: d.schedule, Rules: d.Settings.Formations, Seed: d.Seed + uint64(i)})
+		group.Go(func() error {
+			pace(ctx, d.SalesPerSecond/float64(crowds), func() { c.Step() })
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// pace does something so many times a second, on average; what it cannot keep up with within a second is left out.
+func pace(ctx context.Context, perSecond float64, do func()) {
 	const beat = 20 * time.Millisecond
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	for owed := 0.0; ; {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-ticker.C:
 		}
-		for owed += d.SalesPerSecond * beat.Seconds(); owed >= 1; owed-- {
-			buyers.Step()
+		for owed = min(owed+perSecond*beat.Seconds(), max(perSecond, 1)); owed >= 1 && ctx.Err() == nil; owed-- {
+			do()
 		}
-	}
-}
-
-// roll opens the next day of sale and closes those that are long over, once the date has changed.
-func (d *demo) roll(ctx context.Context) error {
-	ticker := time.NewTicker(time.Minute)
-	defer ticker.Stop()
-	last := d.firstDate() + rail.Date(d.Days) - 1
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		today := rail.DateOf(time.Now(), d.location)
-		for ; last < today+rail.Date(d.Days)-1; last++ {
-			d.Log.Info("a day of sale opens", "date", (last + 1).String(), "runs", d.book.Open(last+1))
-		}
-		d.book.Close(today - overnight - 1)
 	}
 }

@@ -15,14 +15,14 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/yupiao/yupiao/pkg/formation"
+	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
 
 func options() Options {
 	return Options{
-		Days: 3, HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", NATS: "127.0.0.1:0", SalesPerSecond: 2000, Seed: 1, Formations: formation.Default(),
+		Days: 3, HTTP: "127.0.0.1:0", Admin: "127.0.0.1:0", Booking: "127.0.0.1:0", NATS: "127.0.0.1:0", SalesPerSecond: 200, Seed: 1, Settings: config.DefaultBooking(),
 		Out: io.Discard, Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -80,7 +80,7 @@ type world struct {
 
 	book     *booking.Book
 	stopBook context.CancelFunc
-	tickets  []booking.Ticket
+	tickets  []booking.Sale
 	stopped  map[rail.RunID]bool
 
 	node     *node.Node
@@ -110,7 +110,7 @@ func (w *world) startBooking(epoch uint64) {
 	publisher, err := feed.NewPublisher(ctx, testkit.Conn(w.t, w.server), w.book, feed.PublisherOptions{StateEvery: 50, DigestEvery: 300 * time.Millisecond})
 	w.must(err)
 	w.must(publisher.Network(ctx, &w.schedule.Network))
-	w.must(publisher.Patterns(ctx, patternsOf(w.schedule)))
+	w.must(publisher.Patterns(ctx, w.schedule.Patterns()))
 	for d := range rail.Date(oracleDates) {
 		w.book.Open(w.first + d)
 	}

@@ -135,9 +135,34 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// P2: a publisher that goes on from another's work answers for its versions, and publishes their states again although it published none of them.
+func TestResume(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Sell(l.run, 1)}))
+	next, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{HealEvery: time.Second, DigestEvery: 10 * time.Millisecond})
+	l.must(err)
+	l.must(next.Network(t.Context(), testkit.Network()))
+	l.must(next.Patterns(t.Context(), []*timetable.Pattern{l.pattern}))
+	version, _ := l.ledger.Sold(l.run)
+	next.Resume([]event.RunVersion{{Run: l.run, Version: version}})
+	l.publisher = next
+	l.serve()
+	testkit.Eventually(t, "the state of what another published", func() bool {
+		s, _ := l.state()
+		return s.Version == version
+	})
+	testkit.Eventually(t, "a digest of it", func() bool { return next.Stats().Digests > 0 })
+	if n, err := next.Republish(t.Context(), l.run.Date); n != 1 || err != nil {
+		t.Errorf("republished %d runs, %v", n, err)
+	}
+	if n, err := next.Republish(t.Context(), l.run.Date+1); n != 0 || err != nil {
+		t.Errorf("republished %d runs of a day without any, %v", n, err)
+	}
+}
+
 // P2: a state follows every StateEvery deltas, and long before a delta that it does not cover leaves the stream.
 func TestStatesFollow(t *testing.T) {
-	for name, o := range map[string]feed.PublisherOptions{"by number": {StateEvery: 5}, "by age": {Limits: feed.Limits{DeltaAge: 2 * time.Second}, DigestEvery: time.Hour}} {
+	for name, o := range map[string]feed.PublisherOptions{"by number": {StateEvery: 5}, "by age": {Limits: feed.Limits{DeltaAge: 2 * time.Second}, DigestEvery: time.Hour, HealEvery: time.Hour}} {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t, o)
 			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
@@ -222,7 +247,7 @@ func (g *gated) State(run rail.RunID) (event.RunState, bool) {
 func TestStreamIsFilledAgain(t *testing.T) {
 	authority := &gated{Ledger: testkit.NewLedger(testkit.Pattern("G1", 600)), asked: make(chan struct{}, 1), open: make(chan struct{})}
 	const round = 10 * time.Millisecond
-	l := newLineOf(t, feed.PublisherOptions{HeartbeatEvery: round, DigestEvery: round}, authority.Ledger, authority)
+	l := newLineOf(t, feed.PublisherOptions{HeartbeatEvery: round, DigestEvery: round, HealEvery: time.Hour}, authority.Ledger, authority)
 	heard := make(chan *nats.Msg, 1000)
 	_, err := l.plain.ChanSubscribe("yupiao.v1.heartbeat", heard)
 	l.must(err)

@@ -61,18 +61,22 @@ func (w *partitionWriter) deltas(ctx context.Context, deltas []event.RunDelta) e
 
 func (w *partitionWriter) note(deltas []event.RunDelta) {
 	for i := range deltas {
-		d := &deltas[i]
-		day := w.published[d.Run.Date]
-		if day == nil {
-			day = map[rail.RunID]rail.Version{}
-			w.published[d.Run.Date] = day
-		}
-		if d.Version.Above(day[d.Run]) {
-			day[d.Run] = d.Version
-		}
+		w.know(deltas[i].Run, deltas[i].Version)
 	}
 	w.publisher.uncover(deltas)
 	w.publisher.stats.deltas.Add(uint64(len(deltas)))
+}
+
+// know notes a published version. The caller holds mu.
+func (w *partitionWriter) know(run rail.RunID, v rail.Version) {
+	day := w.published[run.Date]
+	if day == nil {
+		day = map[rail.RunID]rail.Version{}
+		w.published[run.Date] = day
+	}
+	if v.Above(day[run]) {
+		day[run] = v
+	}
 }
 
 // digests publishes what a node should hold once it has applied all of the partition up to here. Days before `from` are forgotten.

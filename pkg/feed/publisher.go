@@ -42,6 +42,9 @@ type PublisherOptions struct {
 	HeartbeatEvery, DigestEvery time.Duration
 	// KeepAfterArrival is how long a run's state outlives its arrival. Default, and at least, 24 h, so that no run of today is missing.
 	KeepAfterArrival time.Duration
+	// HealEvery is how long one round of publishing every run's state again takes: slowly, for what nobody noticed. Default a third of the deltas' life, so
+	// that it also covers the deltas of a publisher before this one (P2).
+	HealEvery time.Duration
 	// BatchSize is the most deltas in a message. Default 500.
 	BatchSize int
 	// Clock is the time; default time.Now.
@@ -58,6 +61,7 @@ func (o PublisherOptions) orDefault() PublisherOptions {
 	o.StateEvery = orDefault(o.StateEvery, 200)
 	o.HeartbeatEvery = orDefault(o.HeartbeatEvery, 250*time.Millisecond)
 	o.DigestEvery = orDefault(o.DigestEvery, 10*time.Second)
+	o.HealEvery = orDefault(o.HealEvery, o.Limits.DeltaAge/3)
 	o.KeepAfterArrival = max(o.KeepAfterArrival, 24*time.Hour)
 	o.BatchSize = orDefault(o.BatchSize, 500)
 	if o.Clock == nil {
@@ -85,7 +89,10 @@ type Publisher struct {
 	owed     atomic.Int64                         // above 0: a stream is not the one it was: nothing is proved until everything was published again (P6)
 	created  atomic.Pointer[map[string]time.Time] // birth of each stream
 
-	seen map[string]sight // by stream, of lookAtStreams alone
+	seen    map[string]sight // by stream, of lookAtStreams alone
+	healing []rail.RunID     // of heal alone: what is left of the round,
+	perCall float64          // how many runs a call heals on average,
+	toHeal  float64          // and how many are due
 
 	mu        sync.Mutex // guards what follows
 	network   *timetable.Network
@@ -127,6 +134,16 @@ func (p *Publisher) eachWriter(do func(*partitionWriter) error) error {
 		group.Go(func() error { return do(w) })
 	}
 	return group.Wait()
+}
+
+// Resume tells which versions went through the delta stream before this publisher took charge, so that it answers for them. It must come before Publish.
+func (p *Publisher) Resume(published []event.RunVersion) {
+	for _, r := range published {
+		w := p.writers[r.Run.Partition()]
+		w.mu.Lock()
+		w.know(r.Run, r.Version)
+		w.mu.Unlock()
+	}
 }
 
 // Name is the publisher's name as it stands in its messages.

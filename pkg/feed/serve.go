@@ -34,10 +34,40 @@ func (p *Publisher) Serve(ctx context.Context) error {
 	duty(p.opts.DigestEvery, p.digest)
 	duty(time.Second, func(ctx context.Context) error { return p.restate(ctx, p.due()) })
 	duty(lookInterval, p.lookAtStreams)
+	duty(healInterval, p.heal)
 	if err := group.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+const healInterval = time.Second
+
+// heal publishes the states of some more runs again.
+func (p *Publisher) heal(ctx context.Context) error {
+	if len(p.healing) == 0 {
+		p.healing = p.runs()
+		p.perCall = float64(len(p.healing)) * healInterval.Seconds() / p.opts.HealEvery.Seconds()
+	}
+	p.toHeal += p.perCall
+	n := min(int(p.toHeal), len(p.healing))
+	p.toHeal = min(p.toHeal-float64(n), 1)
+	next := p.healing[:n]
+	p.healing = p.healing[n:]
+	return p.restate(ctx, next)
+}
+
+// Republish publishes the state of every run of a service date again, or of all dates if it is 0, and returns their number: for replicas that are not to be
+// trusted any more.
+func (p *Publisher) Republish(ctx context.Context, date rail.Date) (runs int, err error) {
+	if p.fenced.Load() {
+		return 0, ErrFenced
+	}
+	all := p.runs()
+	if date != 0 {
+		all = slices.DeleteFunc(all, func(id rail.RunID) bool { return id.Date != date })
+	}
+	return len(all), p.restate(ctx, all)
 }
 
 // unlessFenced leaves of a duty's failures only the one that is final. Any other is the network's, and the next round tries again.

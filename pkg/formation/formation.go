@@ -132,6 +132,23 @@ func (r Rules) For(category string) *Category {
 	return nil
 }
 
+// Places is how many places each class of a pattern has. A class that the rules do not know has none.
+func (r Rules) Places(p *timetable.Pattern) []rail.SeatCount {
+	places := make([]rail.SeatCount, len(p.Classes))
+	category := r.For(p.Category)
+	if category == nil {
+		return places
+	}
+	for i, offer := range p.Classes {
+		for _, c := range category.Classes {
+			if c.Class == offer.Class {
+				places[i] = rail.SeatCount(min(max(c.Places, 0), rail.MaxCount))
+			}
+		}
+	}
+	return places
+}
+
 // Offers is the category's classes with their fares on a pattern whose stops lie so many kilometres from its origin, in rising order.
 func (c *Category) Offers(km []float64) []timetable.ClassOffer {
 	offers := make([]timetable.ClassOffer, 0, len(c.Classes))

@@ -76,3 +76,9 @@ func (m Minutes) Clock() string { return fmt.Sprintf("%02d:%02d", m%Day/60, m%60
 
 // MarshalText writes the day as "2026-12-01", so that it stands so in JSON.
 func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText is the reverse of MarshalText.
+func (d *Date) UnmarshalText(text []byte) (err error) {
+	*d, err = ParseDate(string(text))
+	return err
+}

@@ -118,6 +118,18 @@ type Schedule struct {
 	Trips   []Trip
 }
 
+// Patterns lists the patterns of the trips, each once.
+func (s *Schedule) Patterns() (all []*Pattern) {
+	seen := make(map[rail.PatternID]bool, len(s.Trips))
+	for i := range s.Trips {
+		if p := s.Trips[i].Pattern; !seen[p.ID] {
+			seen[p.ID] = true
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // NumODs is the number of ODs of a run with so many stops.
 func NumODs(stops int) int { return stops * (stops - 1) / 2 }
 
