@@ -1,6 +1,7 @@
 // Package pkg is the architecture. The data's way goes down this list; a package imports only packages above it, and a test holds the imports to that.
 //
 //	rail        the vocabulary: dates, codes, versions, states; no I/O
+//	offer       what a traveller was shown, as a signed token, and what came of it
 //	timetable   stations, patterns, the index from an OD to the trains that serve it, search
 //	formation   classes, places and fares of a train by its category
 //	gtfs        reads a GTFS feed into a timetable
