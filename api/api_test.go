@@ -167,6 +167,9 @@ func TestOpenAPIRefuses(t *testing.T) {
 		"a field of no schema":               {"Health", `{"status":"ok","node":"a"}`},
 		"ready without its state":            {"Readiness", `{"status":"ready","runs":0,"loaded":0,"expected":0,"percent":0,"runs_per_second":0,"eta_seconds":0}`},
 		"an unknown problem":                 {"Problem", `{"type":"/problems/other","title":"x","status":400,"detail":"x"}`},
+		"an offer of what is sold out":       {"Class", `{"class":"O","name":"二等座","state":"SOLD_OUT","remaining":0,"reason":"x","offer":"EmsxtKIB"}`},
+		"an offer that is no token":          {"Class", `{"class":"O","name":"二等座","state":"LOW","remaining":1,"offer":"a+b="}`},
+		"an offer without a number":          {"ClassLeft", `{"class":"O","state":"LOW","remaining":1,"offer":"EmsxtKIB"}`},
 		"a key without stops":                {"RunsEvent", `{"runs":[],"gone":["20261201.G1"]}`},
 	} {
 		if fits(schemas, tt.schema, parse(t, []byte(tt.json))) == nil {
