@@ -37,6 +37,7 @@ type Node struct {
 	Feed      Feed      `mapstructure:"feed"`
 	Freshness Freshness `mapstructure:"freshness"`
 	Streams   Streams   `mapstructure:"streams"`
+	Offers    Offers    `mapstructure:"offers"`
 	Log       Log       `mapstructure:"log"`
 }
 
@@ -72,6 +73,12 @@ type Streams struct {
 	MaxPerClient int `mapstructure:"max_per_client"`
 }
 
+// Offers is what signs offer tokens; see Load.
+type Offers struct {
+	Keys     Secrets `mapstructure:"keys"`
+	KeysFile string  `mapstructure:"keys_file"`
+}
+
 // Log is how the node logs.
 type Log struct {
 	Level  string `mapstructure:"level"`
@@ -86,6 +93,7 @@ func DefaultNode() Node {
 		Feed:      Feed{URL: "nats://127.0.0.1:4222", Name: "yupiaod"},
 		Freshness: Freshness{DegradedAfter: 2 * time.Second},
 		Streams:   Streams{Max: 20000, MaxPerClient: 32},
+		Offers:    Offers{Keys: Secrets{}},
 		Log:       Log{Level: "info", Format: "json"},
 	}
 }
@@ -208,7 +216,7 @@ func mergeFile(v *viper.Viper, path string) error {
 	if err := v.MergeConfig(bytes.NewReader(data)); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrInvalid, path, err)
 	}
-	return nil
+	return noSecrets(v, path)
 }
 
 // mergeEnvironment sets keys from variables. Their values are read as YAML, so that a number is a number.
@@ -222,6 +230,10 @@ func mergeEnvironment(v *viper.Viper, environ []string) error {
 		key, ok := known[name]
 		if !ok {
 			continue // the prefix is also used by tools around the node
+		}
+		if key == secretKey {
+			v.Set(key, secretsOf(text))
+			continue
 		}
 		var value any
 		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
