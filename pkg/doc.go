@@ -14,6 +14,7 @@
 //	render      bytes
 //	httpapi     gin: queries, streams, problems
 //	web         the page, embedded
+//	accuracy    how often offers held
 //	metrics     statistics as Prometheus reads them
 //	config      settings files
 //	node        the one composition of a query node
