@@ -19,6 +19,7 @@ import (
 	"github.com/yupiao/yupiao/api"
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/event/eventpb"
+	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/rail"
 )
 
@@ -26,7 +27,7 @@ import (
 var (
 	messages = map[string]proto.Message{
 		"network": &eventpb.Network{}, "pattern": &eventpb.Pattern{}, "state": &eventpb.RunState{},
-		"delta": &eventpb.DeltaBatch{}, "heartbeat": &eventpb.Heartbeat{},
+		"delta": &eventpb.DeltaBatch{}, "heartbeat": &eventpb.Heartbeat{}, "outcome": &eventpb.Outcome{},
 	}
 	answers = map[string]string{
 		"availability": "Answer", "run": "Detail", "stations": "Stations", "problem": "Problem", "runs-event": "RunsEvent",
@@ -166,6 +167,9 @@ func TestOpenAPIRefuses(t *testing.T) {
 		"a field of no schema":               {"Health", `{"status":"ok","node":"a"}`},
 		"ready without its state":            {"Readiness", `{"status":"ready","runs":0,"loaded":0,"expected":0,"percent":0,"runs_per_second":0,"eta_seconds":0}`},
 		"an unknown problem":                 {"Problem", `{"type":"/problems/other","title":"x","status":400,"detail":"x"}`},
+		"an offer of what is sold out":       {"Class", `{"class":"O","name":"二等座","state":"SOLD_OUT","remaining":0,"reason":"x","offer":"EmsxtKIB"}`},
+		"an offer that is no token":          {"Class", `{"class":"O","name":"二等座","state":"LOW","remaining":1,"offer":"a+b="}`},
+		"an offer without a number":          {"ClassLeft", `{"class":"O","state":"LOW","remaining":1,"offer":"EmsxtKIB"}`},
 		"a key without stops":                {"RunsEvent", `{"runs":[],"gone":["20261201.G1"]}`},
 	} {
 		if fits(schemas, tt.schema, parse(t, []byte(tt.json))) == nil {
@@ -233,6 +237,7 @@ func TestAsyncAPIRefuses(t *testing.T) {
 		"Adjust": `{"class":"O","to":512,"by":1}`, "Bucket": `{"capacity":65536}`, "RunDelta": `{"run":"G1","version":{"revision":"1"}}`,
 		"RunState": `{"run":"20261201.G1","pattern":"a.b","version":{"revision":"1"}}`, "Mark": `{"partition":16}`, "Network": `{"timezone":"Asia/Shanghai","saleDays":401}`,
 		"Pattern": `{"id":"a","stops":[{"station":"VNP"}]}`, "ClassOffer": `{"class":"BIZ"}`, "Heartbeat": `{"marks":[]}`, "Digest": `{"date":"2026-12-01"}`,
+		"Outcome": `{"run":"20261201.G1","class":"O","to":2,"version":{"revision":"1"},"shownAt":"2026-11-23T07:00:00Z","at":"2026-11-23T07:01:00Z","result":"RESULT_UNSPECIFIED"}`,
 	} {
 		if fits(schemas, kind, parse(t, []byte(text))) == nil {
 			t.Errorf("passes as %s: %s", kind, text)
@@ -289,6 +294,23 @@ func fieldNames(kind protoreflect.MessageDescriptor) (names []string) {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// A4: the token by which one tests one's own signing is right, and the example is what came of it.
+func TestToken(t *testing.T) {
+	o, err := event.DecodeOutcome(example(t, "outcome"), event.JSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := offer.ParseKeys([]string{"k1:30313233343536373839616263646566"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"30313233343536373839616263646566", keys.Sign(o.Offer)} {
+		if !bytes.Contains(api.AsyncAPI, []byte(text)) {
+			t.Errorf("asyncapi.yaml does not say %q", text)
+		}
+	}
 }
 
 // A4: the values by which a publisher tests its sums are right, here and in the example.

@@ -1,6 +1,7 @@
 // Package pkg is the architecture. The data's way goes down this list; a package imports only packages above it, and a test holds the imports to that.
 //
 //	rail        the vocabulary: dates, codes, versions, states; no I/O
+//	offer       what a traveller was shown, as a signed token, and what came of it
 //	timetable   stations, patterns, the index from an OD to the trains that serve it, search
 //	formation   classes, places and fares of a train by its category
 //	gtfs        reads a GTFS feed into a timetable
@@ -13,6 +14,7 @@
 //	render      bytes
 //	httpapi     gin: queries, streams, problems
 //	web         the page, embedded
+//	accuracy    how often offers held
 //	metrics     statistics as Prometheus reads them
 //	payment     the border to those who move money, and a sandbox
 //	booking     the inventory core of the reference booking backend: the authority, never imported by the query side

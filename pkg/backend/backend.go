@@ -112,10 +112,18 @@ func (b *Backend) open(ctx context.Context) (err error) {
 		return err
 	}
 	b.provider = payment.NewSandbox("http://"+b.Address()+"/v1/payments/webhook", secrets, b.options.Clock)
-	b.api = bookapi.New(bookapi.Options{
+	keys, err := b.settings.Offers.Load()
+	if err != nil {
+		return err
+	}
+	options := bookapi.Options{
 		Desk: b.desk, Status: b.Status, Resync: b.resync, Network: &b.options.Schedule.Network, Secrets: secrets, AdminToken: b.settings.Admin.Token,
 		Origins: b.settings.HTTP.AllowedOrigins, Document: api.BookingAPI, Clock: b.options.Clock, Log: b.options.Log,
-	})
+	}
+	if !keys.Empty() {
+		options.Offers = &offers{backend: b, keys: keys}
+	}
+	b.api = bookapi.New(options)
 	return nil
 }
 

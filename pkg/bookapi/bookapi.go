@@ -33,7 +33,7 @@ type Options struct {
 	Status func() Status
 	// Resync publishes the states of a service date again, or of all dates if it is 0, and returns how many.
 	Resync func(ctx context.Context, date rail.Date) (int, error)
-	// Outcome, if set, is told how an offer token that a request handed back fared (err nil: its places were reserved). It may refuse a forged one.
+	// Offers judges offer tokens; nil: they are not looked at.
 	Offers Offers
 	// Network names the stations.
 	Network *timetable.Network

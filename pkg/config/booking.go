@@ -27,6 +27,7 @@ type Booking struct {
 	Sale        Sale          `mapstructure:"sale"`
 	Reservation Reservation   `mapstructure:"reservation"`
 	Payment     Payment       `mapstructure:"payment"`
+	Offers      Offers        `mapstructure:"offers"`
 	Log         Log           `mapstructure:"log"`
 	// Formations of the trains: classes, places and fares by category.
 	Formations formation.Rules `mapstructure:"formations"`
@@ -73,7 +74,7 @@ type Reservation struct {
 
 // Payment is how payments are made.
 type Payment struct {
-	WebhookSecrets []string `mapstructure:"webhook_secrets"`
+	WebhookSecrets Secrets `mapstructure:"webhook_secrets"`
 }
 
 // DefaultBooking is the settings of a booking backend that nobody has changed.
@@ -84,7 +85,8 @@ func DefaultBooking() Booking {
 		Feed:        BookingFeed{URL: "nats://127.0.0.1:4222", Replicas: 1, DeltaAge: 30 * time.Minute, DigestEvery: 10 * time.Second},
 		Sale:        Sale{Days: 15, HeldBack: []booking.Stage{}},
 		Reservation: Reservation{Hold: 10 * time.Minute, Fees: reservation.DefaultFees()},
-		Payment:     Payment{WebhookSecrets: []string{}},
+		Payment:     Payment{WebhookSecrets: Secrets{}},
+		Offers:      Offers{Keys: Secrets{}},
 		Log:         Log{Level: "info", Format: "json"},
 		Formations:  formation.Default(),
 	}

@@ -35,6 +35,7 @@ type Node struct {
 	Feed      Feed      `mapstructure:"feed"`
 	Freshness Freshness `mapstructure:"freshness"`
 	Streams   Streams   `mapstructure:"streams"`
+	Offers    Offers    `mapstructure:"offers"`
 	Log       Log       `mapstructure:"log"`
 }
 
@@ -70,6 +71,12 @@ type Streams struct {
 	MaxPerClient int `mapstructure:"max_per_client"`
 }
 
+// Offers is what signs offer tokens; see Load.
+type Offers struct {
+	Keys     Secrets `mapstructure:"keys"`
+	KeysFile string  `mapstructure:"keys_file"`
+}
+
 // Log is how the node logs.
 type Log struct {
 	Level  string `mapstructure:"level"`
@@ -84,6 +91,7 @@ func DefaultNode() Node {
 		Feed:      Feed{URL: "nats://127.0.0.1:4222", Name: "yupiaod"},
 		Freshness: Freshness{DegradedAfter: 2 * time.Second},
 		Streams:   Streams{Max: 20000, MaxPerClient: 32},
+		Offers:    Offers{Keys: Secrets{}},
 		Log:       Log{Level: "info", Format: "json"},
 	}
 }
@@ -188,14 +196,19 @@ func mergeFile(v *viper.Viper, path string) error {
 	if err := v.MergeConfig(bytes.NewReader(data)); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrInvalid, path, err)
 	}
-	return nil
+	return noSecrets(v, path)
+}
+
+// variable is the environment's name of a key.
+func variable(key string) string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // mergeEnvironment sets keys from variables. Their values are read as YAML, so that a number is a number.
 func mergeEnvironment(v *viper.Viper, environ []string) error {
 	known := map[string]string{}
 	for _, key := range v.AllKeys() {
-		known[envPrefix+strings.ToUpper(strings.ReplaceAll(key, ".", "_"))] = key
+		known[variable(key)] = key
 	}
 	for _, pair := range environ {
 		name, text, _ := strings.Cut(pair, "=")
@@ -205,6 +218,10 @@ func mergeEnvironment(v *viper.Viper, environ []string) error {
 		}
 		if _, isText := v.Get(key).(string); isText {
 			v.Set(key, text) // as it is: a token of digits is no number
+			continue
+		}
+		if isList(key) {
+			v.Set(key, secretsOf(text))
 			continue
 		}
 		var value any

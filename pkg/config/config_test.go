@@ -63,19 +63,21 @@ func TestLayers(t *testing.T) {
 // C1: every accident has a text that says where and what.
 func TestRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
-		"empty":         {" \n", "is empty"},
-		"not YAML":      {"http: [", "settings.yaml"},
-		"unknown key":   {"http:\n  adress: x\n", "adress"},
-		"wrong kind":    {"streams:\n  max: lots\n", "max"},
-		"bad duration":  {"freshness:\n  degraded_after: soon\n", "degraded_after"},
-		"bare number":   {"freshness:\n  degraded_after: [2]\n", "degraded_after"},
-		"out of range":  {"freshness:\n  degraded_after: 1ms\n", "freshness.degraded_after is 1ms; want 500ms to 1h0m0s"},
-		"not a choice":  {"log:\n  level: loud\n", `log.level is "loud"; want debug, info, warn, error`},
-		"not host:port": {"http:\n  address: here\n", `http.address is "here"; want host:port`},
+		"empty":             {" \n", "is empty"},
+		"not YAML":          {"http: [", "settings.yaml"},
+		"unknown key":       {"http:\n  adress: x\n", "adress"},
+		"wrong kind":        {"streams:\n  max: lots\n", "max"},
+		"bad duration":      {"freshness:\n  degraded_after: soon\n", "degraded_after"},
+		"bare number":       {"freshness:\n  degraded_after: [2]\n", "degraded_after"},
+		"out of range":      {"freshness:\n  degraded_after: 1ms\n", "freshness.degraded_after is 1ms; want 500ms to 1h0m0s"},
+		"not a choice":      {"log:\n  level: loud\n", `log.level is "loud"; want debug, info, warn, error`},
+		"keys in the file":  {"offers:\n  keys: [k1:00112233445566778899aabbccddeeff]\n", "offers.keys holds something; want it from the environment (YUPIAO_OFFERS_KEYS)"},
+		"a key in the file": {"offers:\n  keys: k1:00112233445566778899aabbccddeeff\n", "offers.keys holds something"},
+		"not host:port":     {"http:\n  address: here\n", `http.address is "here"; want host:port`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := LoadNode(write(t, tt.text))
-			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "00112233") {
 				t.Errorf("got %v; want one with %q", err, tt.want)
 			}
 		})

@@ -8,6 +8,7 @@ package demo
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -149,6 +150,7 @@ func (d *demo) startBooking(ctx context.Context) (err error) {
 	s.HTTP.AllowedOrigins = origins(d.HTTP)
 	d.token = rand.Text()
 	s.Admin.Token = d.token
+	s.Offers.Keys = config.Secrets{"demo:" + hex.EncodeToString([]byte(rand.Text()))} // the node has the same
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrOption, err)
 	}
@@ -167,6 +169,7 @@ func origins(address string) []string {
 
 func (d *demo) startNode(context.Context) (err error) {
 	settings := config.DefaultNode()
+	settings.Offers = d.Settings.Offers
 	settings.HTTP.Address, settings.Admin.Address, settings.Feed.Name, settings.Streams.MaxPerClient = d.HTTP, d.Admin, "demo", 1000
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrOption, err)

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/yupiao/yupiao/pkg/inventory"
+	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
@@ -41,6 +42,13 @@ var (
 		Time: time.Date(2026, 11, 23, 12, 0, 0, 250e6, time.UTC), Interval: 250 * time.Millisecond, Publisher: "b1", Created: map[string]time.Time{"YUPIAO_DELTA": time.Date(2026, 11, 1, 0, 0, 0, 1, time.UTC)},
 		Marks: []Mark{{Partition: 0, Sequence: 1}, {Partition: 15, Sequence: 1 << 50}},
 	}
+	someOutcome = &offer.Outcome{
+		Offer: offer.Offer{
+			Run: someRun, Class: "O", From: 0, To: 3, Version: rail.Version{Epoch: 1 << 40, Revision: 7}, Age: 120 * time.Millisecond, TTL: offer.MaxAge,
+			At: time.Date(2026, 11, 23, 12, 0, 0, 250e6, time.UTC),
+		},
+		Result: offer.SoldOut, At: time.Date(2026, 11, 23, 12, 1, 0, 1, time.UTC),
+	}
 	someNetwork = &timetable.Network{
 		Timezone: "Asia/Shanghai", Currency: "CNY", SaleDays: 15,
 		Cities:   []timetable.City{{Code: "BJP", Names: timetable.Names{Name: "北京", Pinyin: "beijing", Initials: "bj", Other: map[string]string{"en": "Beijing"}}}},
@@ -60,6 +68,7 @@ func TestRoundTrip(t *testing.T) {
 		roundTrip(t, "heartbeat", someHeartbeat, EncodeHeartbeat, DecodeHeartbeat, f)
 		roundTrip(t, "network", someNetwork, EncodeNetwork, DecodeNetwork, f)
 		roundTrip(t, "pattern", somePattern, EncodePattern, DecodePattern, f)
+		roundTrip(t, "outcome", someOutcome, EncodeOutcome, DecodeOutcome, f)
 		roundTrip(t, "deltas", someBatch, EncodeDeltas, func(data []byte, f Format) (*DeltaBatch, error) {
 			b, faults, err := DecodeDeltas(data, f)
 			return b, errors.Join(append(faults, err)...)
@@ -186,6 +195,43 @@ func TestBrokenControl(t *testing.T) {
 	}
 }
 
+// E3: an outcome that says too little, or what cannot be, counts nowhere.
+func TestBrokenOutcomes(t *testing.T) {
+	valid := `{"run":"20261201.G1","class":"O","to":2,"version":{"revision":"1"},"ageMs":5,"shownAt":"2026-11-23T07:00:00Z","at":"2026-11-23T07:01:00Z","result":"HELD"}`
+	if o, err := DecodeOutcome([]byte(valid), JSON); err != nil || o.Result != offer.Held || o.Offer.Age != 5*time.Millisecond || o.Offer.TTL != 0 {
+		t.Fatal(o, err)
+	}
+	for _, tt := range []struct{ old, new, want string }{
+		{"20261201.G1", "G1", `run is "G1"; want YYYYMMDD.trip`},
+		{`"O"`, `""`, "class is"},
+		{`"to":2`, `"to":0`, "stops is [0, 0); want from < to < 512"},
+		{`"to":2`, `"from":3,"to":2`, "stops is [3, 2)"},
+		{`"to":2`, `"to":512`, "stops is [0, 512)"},
+		{`"revision":"1"`, `"epoch":"1"`, "version.revision is 0"},
+		{`"ageMs":5`, `"ageMs":-5`, "decode outcome"},
+		{`"ageMs":5`, `"ttlMs":4294967296`, "decode outcome"},
+		{`"shownAt":"2026-11-23T07:00:00Z",`, "", "shown_at is missing; want a time"},
+		{"2026-11-23T07:00:00Z", "1969-11-23T07:00:00Z", "shown_at is"},
+		{`"at":"2026-11-23T07:01:00Z",`, "", "at is missing"},
+		{`"HELD"`, `"RESULT_UNSPECIFIED"`, "result is RESULT_UNSPECIFIED; want HELD, SOLD_OUT or REFUSED"},
+		{`"HELD"`, `9`, "result is 9"},
+		{`,"result":"HELD"`, "", "result is RESULT_UNSPECIFIED"},
+		{`"HELD"`, `"LOST"`, "result is RESULT_UNSPECIFIED"},
+	} {
+		if _, err := DecodeOutcome([]byte(strings.Replace(valid, tt.old, tt.new, 1)), JSON); !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s for %s: %v; want %q", tt.new, tt.old, err, tt.want)
+		}
+	}
+	for _, none := range []offer.Result{0, offer.Refused + 1} {
+		o := *someOutcome
+		o.Result = none
+		data, err := EncodeOutcome(&o, Protobuf)
+		if _, err2 := DecodeOutcome(data, Protobuf); err != nil || !errors.Is(err2, ErrBroken) {
+			t.Errorf("result %d: %v, %v", none, err, err2)
+		}
+	}
+}
+
 func second[T any](_ T, err error) error { return err }
 
 // The hash is order-free, tells runs and Versions apart, and is what the schema says, so that others can compute it.
@@ -271,6 +317,7 @@ func FuzzDecodeState(f *testing.F)     { fuzz(f, someState, EncodeState, DecodeS
 func FuzzDecodeHeartbeat(f *testing.F) { fuzz(f, someHeartbeat, EncodeHeartbeat, DecodeHeartbeat) }
 func FuzzDecodeNetwork(f *testing.F)   { fuzz(f, someNetwork, EncodeNetwork, DecodeNetwork) }
 func FuzzDecodePattern(f *testing.F)   { fuzz(f, somePattern, EncodePattern, DecodePattern) }
+func FuzzDecodeOutcome(f *testing.F)   { fuzz(f, someOutcome, EncodeOutcome, DecodeOutcome) }
 func FuzzDecodeDeltas(f *testing.F) {
 	fuzz(f, someBatch, EncodeDeltas, func(data []byte, format Format) (*DeltaBatch, error) {
 		b, _, err := DecodeDeltas(data, format)

@@ -57,6 +57,7 @@ const (
 	subjectHeartbeat = subjectRoot + "heartbeat"
 	subjectRepair    = subjectRoot + "repair"
 	subjectVersions  = subjectRoot + "versions"
+	subjectOutcome   = subjectRoot + "outcome"
 
 	headerContentType = "Content-Type"
 )

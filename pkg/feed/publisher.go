@@ -341,12 +341,14 @@ type Stats struct {
 	Retries uint64
 	// Repairs that nodes asked for.
 	Repairs uint64
+	// Outcomes of offers that were sent.
+	Outcomes uint64
 	// Republished counts the times that everything was published again since a stream was not the one it was (P6).
 	Republished uint64
 }
 
 type publisherStats struct {
-	deltas, batches, states, digests, retries, repairs, republished atomic.Uint64
+	deltas, batches, states, digests, retries, repairs, outcomes, republished atomic.Uint64
 }
 
 // Stats is a snapshot.
@@ -354,6 +356,6 @@ func (p *Publisher) Stats() Stats {
 	s := &p.stats
 	return Stats{
 		Deltas: s.deltas.Load(), Batches: s.batches.Load(), States: s.states.Load(), Digests: s.digests.Load(),
-		Retries: s.retries.Load(), Repairs: s.repairs.Load(), Republished: s.republished.Load(),
+		Retries: s.retries.Load(), Repairs: s.repairs.Load(), Outcomes: s.outcomes.Load(), Republished: s.republished.Load(),
 	}
 }

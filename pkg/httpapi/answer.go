@@ -85,15 +85,15 @@ type search struct {
 	lang    rail.Lang
 }
 
-// search reads a seat search; nil if it was answered with a problem.
-func (s *Server) search(c *gin.Context) *search {
+// search reads a seat search, which may have some parameters more; nil if it was answered with a problem.
+func (s *Server) search(c *gin.Context, more ...string) *search {
 	now := s.clock()
 	r := s.replica(c, now)
 	if r == nil {
 		return nil
 	}
 	first, last := saleDates(r, now)
-	q, lang, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last)
+	q, lang, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last, more...)
 	if problem != nil {
 		fail(c, problem)
 		return nil
@@ -102,7 +102,7 @@ func (s *Server) search(c *gin.Context) *search {
 }
 
 func (s *Server) availability(c *gin.Context) {
-	asked := s.search(c)
+	asked := s.search(c, paramOffers)
 	if asked == nil {
 		return
 	}
@@ -112,8 +112,16 @@ func (s *Server) availability(c *gin.Context) {
 	if a.Behind {
 		f.state = stateDegraded
 	}
-	body := render.Printer{Index: r.Index(), Lang: asked.lang}.Answer(make([]byte, 0, 256+700*len(a.Offers)), q, a)
+	body := render.Printer{Index: r.Index(), Lang: asked.lang, Tokens: s.tokens(c, f, now)}.Answer(make([]byte, 0, 256+700*len(a.Offers)), q, a)
 	s.send(c, body, f)
+}
+
+// tokens are the offer tokens of an answer; nil if none are wanted, none can be signed, or nothing proves an age that they could tell.
+func (s *Server) tokens(c *gin.Context, f freshness, now time.Time) *render.Tokens {
+	if c.Query(paramOffers) != "true" || s.settings.OfferKeys.Empty() || !f.proved {
+		return nil
+	}
+	return &render.Tokens{Keys: s.settings.OfferKeys, Age: f.age, TTL: s.settings.ClientMaxAge, At: now}
 }
 
 // send answers with a body under its tag, or with 304 (H3).

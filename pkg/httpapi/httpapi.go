@@ -21,6 +21,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/replica"
 )
 
@@ -46,6 +47,8 @@ type Settings struct {
 	MaxStreams, MaxStreamsPerClient int
 	// TrustedProxies may tell a client's address in X-Forwarded-For; addresses or CIDR ranges. Default none.
 	TrustedProxies []string
+	// OfferKeys sign the offer tokens of answers to those who ask for them; none: no tokens.
+	OfferKeys offer.Keys
 }
 
 func (s Settings) orDefault() Settings {

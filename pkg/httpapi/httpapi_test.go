@@ -144,6 +144,9 @@ func TestProblems(t *testing.T) {
 		{"/v1/runs/G1", 400, "invalid-parameter", "run", "YYYYMMDD.trip"},
 		{"/v1/runs/20261201.G99", 404, "not-found", "run", ""},
 		{"/v1/runs/20261201.G1?x=1", 400, "unknown-parameter", "x", ""},
+		{with("offers", "yes"), 400, "invalid-parameter", "offers", "true, false"},
+		{pair + "&offers=true&offers=true", 400, "repeated-parameter", "offers", "once"},
+		{strings.Replace(pair, "availability", "stream", 1) + "&offers=true", 400, "unknown-parameter", "offers", "known here"},
 		{"/v1/stream?from=BJP", 400, "missing-parameter", "to", ""},
 		{"/v2", 404, "not-found", "", "/openapi.yaml"},
 	} {

@@ -71,15 +71,19 @@ func (p *parser) fail(problem *Problem) {
 	}
 }
 
-// parseQuery reads a seat search. The dates on sale are [first, last].
-func parseQuery(raw string, index *timetable.Index, first, last rail.Date) (*view.Query, rail.Lang, *Problem) {
-	values, problem := parseParams(raw, queryParams...)
+// paramOffers asks for offer tokens. Only whole answers have them.
+const paramOffers = "offers"
+
+// parseQuery reads a seat search, which may have some parameters more. The dates on sale are [first, last].
+func parseQuery(raw string, index *timetable.Index, first, last rail.Date, more ...string) (*view.Query, rail.Lang, *Problem) {
+	values, problem := parseParams(raw, slices.Concat(queryParams, more)...)
 	if problem != nil {
 		return nil, "", problem
 	}
 	p := &parser{params: values, index: index}
 	lang := p.lang()
 	p.printer = render.Printer{Index: index, Lang: lang}
+	p.choice(paramOffers, "false", "true", "false")
 	wide := p.choice("scope", "city", "city", "station") == "city"
 	q := &view.Query{
 		From: p.place("from", wide), To: p.place("to", wide), Date: p.date(first, last),

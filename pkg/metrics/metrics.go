@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/yupiao/yupiao/pkg/accuracy"
 	"github.com/yupiao/yupiao/pkg/replica"
 )
 
@@ -41,9 +42,9 @@ type collector struct {
 }
 
 // Handler serves a node's metrics.
-func Handler(source Source, clock func() time.Time) http.Handler {
+func Handler(source Source, record *accuracy.Record, clock func() time.Time) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(source, clock))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(source, clock), newOffers(record))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 

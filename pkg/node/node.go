@@ -22,10 +22,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/yupiao/yupiao/api"
+	"github.com/yupiao/yupiao/pkg/accuracy"
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/httpapi"
 	"github.com/yupiao/yupiao/pkg/metrics"
+	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/web"
 )
@@ -50,6 +52,8 @@ type Node struct {
 	follower *replica.Follower
 	public   net.Listener
 	admin    net.Listener // nil if it is turned off
+	keys     offer.Keys
+	accuracy accuracy.Record
 }
 
 // New connects to the feed and opens the listeners, so that what cannot work is known at once.
@@ -70,6 +74,9 @@ func New(settings config.Node, o Options) (*Node, error) {
 }
 
 func (n *Node) open() (err error) {
+	if n.keys, err = n.settings.Offers.Load(); err != nil {
+		return err
+	}
 	n.conn, err = feed.Connect(feed.Options{
 		URL: n.settings.Feed.URL, InProcess: n.options.InProcess, Name: n.settings.Feed.Name, Credentials: n.settings.Feed.Credentials,
 		OnState: func(err error) { n.options.Log.Warn("connection to the feed", "lost", err != nil, "error", err) },
@@ -114,6 +121,9 @@ func (n *Node) AdminAddress() string {
 // Follower is the node's replica keeper.
 func (n *Node) Follower() *replica.Follower { return n.follower }
 
+// Accuracy is how the offers of the whole fleet have held since the node started. Safe for concurrent use.
+func (n *Node) Accuracy() accuracy.Snapshot { return n.accuracy.Snapshot() }
+
 // Run serves until ctx ends, then drains (N2).
 func (n *Node) Run(ctx context.Context) error {
 	defer n.close()
@@ -125,6 +135,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.follower.Run(ctx) })
+	group.Go(func() error { return feed.Outcomes(ctx, n.conn, n.accuracy.Add, n.brokenOutcome) })
 	group.Go(func() error { return n.logLoading(ctx) })
 	group.Go(func() error { return n.serve(ctx, n.public, handler, endStreams) })
 	if n.admin != nil {
@@ -141,13 +152,14 @@ func (n *Node) handler(streams context.Context) (http.Handler, error) {
 		Settings: httpapi.Settings{
 			DegradedAfter: settings.Freshness.DegradedAfter, RefuseAfter: settings.Freshness.RefuseAfter, ClientMaxAge: settings.Freshness.ClientMaxAge,
 			MaxStreams: settings.Streams.Max, MaxStreamsPerClient: settings.Streams.MaxPerClient, TrustedProxies: settings.HTTP.TrustedProxies,
+			OfferKeys: n.keys,
 		},
 	})
 }
 
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler(n.follower, n.options.Clock))
+	mux.Handle("GET /metrics", metrics.Handler(n.follower, &n.accuracy, n.options.Clock))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -208,4 +220,9 @@ func (n *Node) logFault(f replica.Fault) {
 		attrs = append(attrs, "subject", f.Where.Subject, "sequence", f.Where.Sequence)
 	}
 	n.options.Log.Warn("fault", attrs...)
+}
+
+func (n *Node) brokenOutcome(where feed.Position, err error) {
+	n.accuracy.Broken()
+	n.options.Log.Warn("fault", "kind", "outcome", "error", err, "subject", where.Subject)
 }

@@ -3,7 +3,8 @@
 // Invariants (cited by the tests as W1...):
 //
 //	W1 The bytes are what encoding/json would write for the same shape, without HTML escapes.
-//	W2 Equal answers give equal bytes on every node: nothing of a node, a Version or the time of rendering is in them.
+//	W2 Equal answers give equal bytes on every node: nothing of a node, a Version or the time of rendering is in them, but in offer tokens for
+//	   a caller who wants them.
 //	W3 The tag is of the bytes alone.
 package render
 
@@ -33,6 +34,8 @@ func Tag(body []byte) string {
 type Printer struct {
 	Index *timetable.Index
 	Lang  rail.Lang
+	// Tokens, if set, give each class of an answer that can be bought a token of what is shown.
+	Tokens *Tokens
 }
 
 // Answer appends an answer to a query.
@@ -105,7 +108,7 @@ func (p Printer) Offer(dst []byte, o *view.Offer) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = p.class(dst, &o.Classes[i])
+		dst = p.class(dst, o, &o.Classes[i])
 	}
 	return append(dst, "]}"...)
 }
@@ -137,12 +140,15 @@ func (p Printer) stop(dst []byte, pattern *timetable.Pattern, i rail.StopIndex) 
 	return append(dst, '}')
 }
 
-func (p Printer) class(dst []byte, c *view.ClassOffer) []byte {
+func (p Printer) class(dst []byte, o *view.Offer, c *view.ClassOffer) []byte {
 	dst = append(dst, `{"class":`...)
 	dst = appendString(dst, string(c.Class))
 	dst = append(dst, `,"name":`...)
 	dst = appendString(dst, c.Class.Name(p.Lang))
 	dst = p.state(dst, c)
+	if p.Tokens != nil && c.State.Sellable() {
+		dst = p.Tokens.field(dst, o, c)
+	}
 	return append(dst, '}')
 }
 

@@ -3,10 +3,10 @@ package render
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"testing"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/testkit"
@@ -37,6 +37,7 @@ type (
 		Remaining *rail.SeatCount `json:"remaining,omitempty"`
 		Reason    string          `json:"reason,omitempty"`
 		Fare      *jsonFare       `json:"fare,omitempty"`
+		Offer     string          `json:"offer,omitempty"`
 	}
 	jsonRun struct {
 		Train   string      `json:"train"`
@@ -82,6 +83,9 @@ func naive(t *testing.T, p Printer, q *view.Query, a *view.Answer) []byte {
 			if c.HasFare {
 				jc.Fare = &jsonFare{c.Fare, p.Index.Network().Currency}
 			}
+			if p.Tokens != nil && (c.State == rail.Available || c.State == rail.Low) {
+				jc.Offer = p.Tokens.Keys.Sign(offer.Offer{Run: o.Run, Class: c.Class, From: o.From, To: o.To, Version: o.Version, Age: p.Tokens.Age, TTL: p.Tokens.TTL, At: p.Tokens.At})
+			}
 			run.Classes = append(run.Classes, jc)
 		}
 		out.Runs = append(out.Runs, run)
@@ -99,6 +103,15 @@ func railway() *replica.Replica {
 	return testkit.Railway(func() time.Time { return testkit.Morning })
 }
 
+func tokens(t testing.TB) *Tokens {
+	t.Helper()
+	keys, err := offer.NewKeys(offer.Key{ID: "k1", Secret: []byte("0123456789abcdef")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Tokens{Keys: keys, Age: 90 * time.Millisecond, TTL: time.Second, At: testkit.Morning}
+}
+
 var queries = []view.Query{
 	{From: timetable.Place{City: "BJP"}, To: timetable.Place{City: "SHH"}, Date: testkit.Tuesday},
 	{From: timetable.Place{Station: "JGK"}, To: timetable.Place{City: "SHH"}, Date: testkit.Tuesday},
@@ -111,8 +124,10 @@ func TestAnswerEqualsNaiveTwin(t *testing.T) {
 	for i := range queries {
 		for _, lang := range append(rail.Langs, rail.Native) {
 			p, a := Printer{Index: r.Index(), Lang: lang}, view.Look(r, &queries[i], testkit.Morning)
-			if got, want := p.Answer(nil, &queries[i], a), naive(t, p, &queries[i], a); !bytes.Equal(got, want) {
-				t.Errorf("query %d, %q:\n%s\n%s", i, lang, got, want)
+			for _, p.Tokens = range []*Tokens{nil, tokens(t)} {
+				if got, want := p.Answer(nil, &queries[i], a), naive(t, p, &queries[i], a); !bytes.Equal(got, want) {
+					t.Errorf("query %d, %q:\n%s\n%s", i, lang, got, want)
+				}
 			}
 		}
 	}
@@ -172,15 +187,20 @@ func FuzzString(f *testing.F) {
 
 func BenchmarkAnswer(b *testing.B) {
 	r := railway()
-	for _, n := range []int{1, 17, 129} {
-		b.Run(fmt.Sprintf("runs=%d", n), func(b *testing.B) {
+	for _, tt := range []struct {
+		name   string
+		runs   int
+		tokens *Tokens
+	}{{"runs=1", 1, nil}, {"runs=17", 17, nil}, {"runs=129", 129, nil}, {"runs=17/tokens", 17, tokens(b)}} {
+		n := tt.runs
+		b.Run(tt.name, func(b *testing.B) {
 			a := view.Look(r, &queries[0], testkit.Morning)
 			few := a.Offers
 			for len(a.Offers) < n {
 				a.Offers = append(a.Offers, few...)
 			}
 			a.Offers = a.Offers[:n]
-			p := Printer{Index: r.Index()}
+			p := Printer{Index: r.Index(), Tokens: tt.tokens}
 			var dst []byte
 			b.ReportAllocs()
 			for b.Loop() {

@@ -85,6 +85,8 @@ func (a *Answer) unchanged(r *replica.Replica, q *Query) bool {
 type Offer struct {
 	Run     rail.RunID
 	Pattern *timetable.Pattern
+	// Version of the run of which the counts are; they may be newer where the Answer says Behind.
+	Version rail.Version
 	// From and To are the stops.
 	From, To rail.StopIndex
 	Depart   time.Time
@@ -220,7 +222,7 @@ func (a *Answer) add(loc *time.Location, q *Query, f *found, now time.Time) {
 		return // it changed its pattern meanwhile; the stamp shows it
 	}
 	o := Offer{
-		Run: f.run.ID, Pattern: sheet.Pattern, From: f.leg.From, To: f.leg.To, Suspended: sheet.Suspended, Notice: sheet.Reason,
+		Run: f.run.ID, Pattern: sheet.Pattern, Version: sheet.Version(), From: f.leg.From, To: f.leg.To, Suspended: sheet.Suspended, Notice: sheet.Reason,
 		Depart: f.run.ID.Date.At(f.leg.Depart(), loc), Arrive: f.run.ID.Date.At(f.leg.Arrive(), loc),
 		Behind: f.run.Health() != replica.Live,
 	}

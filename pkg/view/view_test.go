@@ -186,6 +186,8 @@ func TestLookIsOfOneMoment(t *testing.T) {
 		a := view.Look(r, q, testkit.Morning)
 		if c := a.Offers[0].Classes; !a.Behind && c[0].Remaining+c[1].Remaining != 100 {
 			t.Fatalf("half a change: %d and %d", c[0].Remaining, c[1].Remaining)
+		} else if v := a.Offers[0].Version; !a.Behind && c[0].Remaining != rail.SeatCount(99+v.Revision%2) { // even ones sell, odd ones give back
+			t.Fatalf("%d left at version %s", c[0].Remaining, v)
 		}
 		d := view.Whole(r, g1, testkit.Morning)
 		for _, od := range d.ODs {

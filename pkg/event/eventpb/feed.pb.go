@@ -12,6 +12,7 @@
 //   yupiao.v1.heartbeat                                  Heartbeat        every 250 ms
 //   yupiao.v1.repair                                     RepairRequest -> RepairReply
 //   yupiao.v1.versions                                   VersionsRequest -> VersionsReply
+//   yupiao.v1.outcome                                    Outcome          what came of an offer; not needed for any rule
 //
 // Messages are in the protobuf binary form. With the header "Content-Type: application/json" they are in the protobuf JSON form.
 // Unknown fields are ignored. <date> is YYYYMMDD, <trip> and <pattern> are 1 to 64 letters, digits, '-' or '_'.
@@ -186,6 +187,62 @@ func (x BucketKind) Number() protoreflect.EnumNumber {
 // Deprecated: Use BucketKind.Descriptor instead.
 func (BucketKind) EnumDescriptor() ([]byte, []int) {
 	return file_yupiao_v1_feed_proto_rawDescGZIP(), []int{2}
+}
+
+type Result int32
+
+const (
+	// Not a result: a message without one is broken.
+	Result_RESULT_UNSPECIFIED Result = 0
+	// The place was there.
+	Result_HELD Result = 1
+	// The place was gone: the number that was shown was no longer true.
+	Result_SOLD_OUT Result = 2
+	// Not given for another reason (a rule, the end of the sale), which says nothing about the number.
+	Result_REFUSED Result = 3
+)
+
+// Enum value maps for Result.
+var (
+	Result_name = map[int32]string{
+		0: "RESULT_UNSPECIFIED",
+		1: "HELD",
+		2: "SOLD_OUT",
+		3: "REFUSED",
+	}
+	Result_value = map[string]int32{
+		"RESULT_UNSPECIFIED": 0,
+		"HELD":               1,
+		"SOLD_OUT":           2,
+		"REFUSED":            3,
+	}
+)
+
+func (x Result) Enum() *Result {
+	p := new(Result)
+	*p = x
+	return p
+}
+
+func (x Result) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Result) Descriptor() protoreflect.EnumDescriptor {
+	return file_yupiao_v1_feed_proto_enumTypes[3].Descriptor()
+}
+
+func (Result) Type() protoreflect.EnumType {
+	return &file_yupiao_v1_feed_proto_enumTypes[3]
+}
+
+func (x Result) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Result.Descriptor instead.
+func (Result) EnumDescriptor() ([]byte, []int) {
+	return file_yupiao_v1_feed_proto_rawDescGZIP(), []int{3}
 }
 
 // Network is what all runs share. A new one replaces the old one whole.
@@ -1793,6 +1850,129 @@ func (x *RunVersion) GetPresent() *Version {
 	return nil
 }
 
+// Outcome is what came of an offer: of a number that a node has shown to a traveller whose reservation handed its token back. It carries no person,
+// seat number or reservation.
+type Outcome struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Run   string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	// One or two characters ("O").
+	Class string `protobuf:"bytes,2,opt,name=class,proto3" json:"class,omitempty"`
+	// Stops [from, to).
+	From uint32 `protobuf:"varint,3,opt,name=from,proto3" json:"from,omitempty"`
+	To   uint32 `protobuf:"varint,4,opt,name=to,proto3" json:"to,omitempty"`
+	// Of which the number was that was shown.
+	Version *Version `protobuf:"bytes,5,opt,name=version,proto3" json:"version,omitempty"`
+	// Milliseconds: how old the data were when they were shown, and under which TTL the answer was served (0: exact).
+	AgeMs   uint32                 `protobuf:"varint,6,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	TtlMs   uint32                 `protobuf:"varint,7,opt,name=ttl_ms,json=ttlMs,proto3" json:"ttl_ms,omitempty"`
+	ShownAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=shown_at,json=shownAt,proto3" json:"shown_at,omitempty"`
+	// When the booking system decided.
+	At            *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=at,proto3" json:"at,omitempty"`
+	Result        Result                 `protobuf:"varint,10,opt,name=result,proto3,enum=yupiao.v1.Result" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Outcome) Reset() {
+	*x = Outcome{}
+	mi := &file_yupiao_v1_feed_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Outcome) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Outcome) ProtoMessage() {}
+
+func (x *Outcome) ProtoReflect() protoreflect.Message {
+	mi := &file_yupiao_v1_feed_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Outcome.ProtoReflect.Descriptor instead.
+func (*Outcome) Descriptor() ([]byte, []int) {
+	return file_yupiao_v1_feed_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Outcome) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *Outcome) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *Outcome) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *Outcome) GetTo() uint32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *Outcome) GetVersion() *Version {
+	if x != nil {
+		return x.Version
+	}
+	return nil
+}
+
+func (x *Outcome) GetAgeMs() uint32 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *Outcome) GetTtlMs() uint32 {
+	if x != nil {
+		return x.TtlMs
+	}
+	return 0
+}
+
+func (x *Outcome) GetShownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ShownAt
+	}
+	return nil
+}
+
+func (x *Outcome) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *Outcome) GetResult() Result {
+	if x != nil {
+		return x.Result
+	}
+	return Result_RESULT_UNSPECIFIED
+}
+
 var File_yupiao_v1_feed_proto protoreflect.FileDescriptor
 
 const file_yupiao_v1_feed_proto_rawDesc = "" +
@@ -1926,7 +2106,19 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"RunVersion\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12,\n" +
 	"\aversion\x18\x02 \x01(\v2\x12.yupiao.v1.VersionR\aversion\x12,\n" +
-	"\apresent\x18\x03 \x01(\v2\x12.yupiao.v1.VersionR\apresent*2\n" +
+	"\apresent\x18\x03 \x01(\v2\x12.yupiao.v1.VersionR\apresent\"\xbf\x02\n" +
+	"\aOutcome\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x14\n" +
+	"\x05class\x18\x02 \x01(\tR\x05class\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\rR\x04from\x12\x0e\n" +
+	"\x02to\x18\x04 \x01(\rR\x02to\x12,\n" +
+	"\aversion\x18\x05 \x01(\v2\x12.yupiao.v1.VersionR\aversion\x12\x15\n" +
+	"\x06age_ms\x18\x06 \x01(\rR\x05ageMs\x12\x15\n" +
+	"\x06ttl_ms\x18\a \x01(\rR\x05ttlMs\x125\n" +
+	"\bshown_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\ashownAt\x12*\n" +
+	"\x02at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12)\n" +
+	"\x06result\x18\n" +
+	" \x01(\x0e2\x11.yupiao.v1.ResultR\x06result*2\n" +
 	"\rAccommodation\x12\b\n" +
 	"\x04SEAT\x10\x00\x12\t\n" +
 	"\x05BERTH\x10\x01\x12\f\n" +
@@ -1940,7 +2132,12 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"\aWINDOWS\x10\x00\x12\b\n" +
 	"\x04POOL\x10\x01\x12\n" +
 	"\n" +
-	"\x06COUNTS\x10\x02B,Z*github.com/yupiao/yupiao/pkg/event/eventpbb\x06proto3"
+	"\x06COUNTS\x10\x02*E\n" +
+	"\x06Result\x12\x16\n" +
+	"\x12RESULT_UNSPECIFIED\x10\x00\x12\b\n" +
+	"\x04HELD\x10\x01\x12\f\n" +
+	"\bSOLD_OUT\x10\x02\x12\v\n" +
+	"\aREFUSED\x10\x03B,Z*github.com/yupiao/yupiao/pkg/event/eventpbb\x06proto3"
 
 var (
 	file_yupiao_v1_feed_proto_rawDescOnce sync.Once
@@ -1954,73 +2151,79 @@ func file_yupiao_v1_feed_proto_rawDescGZIP() []byte {
 	return file_yupiao_v1_feed_proto_rawDescData
 }
 
-var file_yupiao_v1_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_yupiao_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_yupiao_v1_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_yupiao_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_yupiao_v1_feed_proto_goTypes = []any{
 	(Accommodation)(0),            // 0: yupiao.v1.Accommodation
 	(SaleStatus)(0),               // 1: yupiao.v1.SaleStatus
 	(BucketKind)(0),               // 2: yupiao.v1.BucketKind
-	(*Network)(nil),               // 3: yupiao.v1.Network
-	(*City)(nil),                  // 4: yupiao.v1.City
-	(*Station)(nil),               // 5: yupiao.v1.Station
-	(*Pattern)(nil),               // 6: yupiao.v1.Pattern
-	(*Stop)(nil),                  // 7: yupiao.v1.Stop
-	(*ClassOffer)(nil),            // 8: yupiao.v1.ClassOffer
-	(*Version)(nil),               // 9: yupiao.v1.Version
-	(*RunState)(nil),              // 10: yupiao.v1.RunState
-	(*ClassInventory)(nil),        // 11: yupiao.v1.ClassInventory
-	(*Bucket)(nil),                // 12: yupiao.v1.Bucket
-	(*Span)(nil),                  // 13: yupiao.v1.Span
-	(*Quota)(nil),                 // 14: yupiao.v1.Quota
-	(*DeltaBatch)(nil),            // 15: yupiao.v1.DeltaBatch
-	(*RunDelta)(nil),              // 16: yupiao.v1.RunDelta
-	(*Adjust)(nil),                // 17: yupiao.v1.Adjust
-	(*Digest)(nil),                // 18: yupiao.v1.Digest
-	(*Heartbeat)(nil),             // 19: yupiao.v1.Heartbeat
-	(*Mark)(nil),                  // 20: yupiao.v1.Mark
-	(*RepairRequest)(nil),         // 21: yupiao.v1.RepairRequest
-	(*RepairReply)(nil),           // 22: yupiao.v1.RepairReply
-	(*VersionsRequest)(nil),       // 23: yupiao.v1.VersionsRequest
-	(*VersionsReply)(nil),         // 24: yupiao.v1.VersionsReply
-	(*RunVersion)(nil),            // 25: yupiao.v1.RunVersion
-	nil,                           // 26: yupiao.v1.City.NamesEntry
-	nil,                           // 27: yupiao.v1.Station.NamesEntry
-	nil,                           // 28: yupiao.v1.Heartbeat.StreamsCreatedEntry
-	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
+	(Result)(0),                   // 3: yupiao.v1.Result
+	(*Network)(nil),               // 4: yupiao.v1.Network
+	(*City)(nil),                  // 5: yupiao.v1.City
+	(*Station)(nil),               // 6: yupiao.v1.Station
+	(*Pattern)(nil),               // 7: yupiao.v1.Pattern
+	(*Stop)(nil),                  // 8: yupiao.v1.Stop
+	(*ClassOffer)(nil),            // 9: yupiao.v1.ClassOffer
+	(*Version)(nil),               // 10: yupiao.v1.Version
+	(*RunState)(nil),              // 11: yupiao.v1.RunState
+	(*ClassInventory)(nil),        // 12: yupiao.v1.ClassInventory
+	(*Bucket)(nil),                // 13: yupiao.v1.Bucket
+	(*Span)(nil),                  // 14: yupiao.v1.Span
+	(*Quota)(nil),                 // 15: yupiao.v1.Quota
+	(*DeltaBatch)(nil),            // 16: yupiao.v1.DeltaBatch
+	(*RunDelta)(nil),              // 17: yupiao.v1.RunDelta
+	(*Adjust)(nil),                // 18: yupiao.v1.Adjust
+	(*Digest)(nil),                // 19: yupiao.v1.Digest
+	(*Heartbeat)(nil),             // 20: yupiao.v1.Heartbeat
+	(*Mark)(nil),                  // 21: yupiao.v1.Mark
+	(*RepairRequest)(nil),         // 22: yupiao.v1.RepairRequest
+	(*RepairReply)(nil),           // 23: yupiao.v1.RepairReply
+	(*VersionsRequest)(nil),       // 24: yupiao.v1.VersionsRequest
+	(*VersionsReply)(nil),         // 25: yupiao.v1.VersionsReply
+	(*RunVersion)(nil),            // 26: yupiao.v1.RunVersion
+	(*Outcome)(nil),               // 27: yupiao.v1.Outcome
+	nil,                           // 28: yupiao.v1.City.NamesEntry
+	nil,                           // 29: yupiao.v1.Station.NamesEntry
+	nil,                           // 30: yupiao.v1.Heartbeat.StreamsCreatedEntry
+	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
 }
 var file_yupiao_v1_feed_proto_depIdxs = []int32{
-	4,  // 0: yupiao.v1.Network.cities:type_name -> yupiao.v1.City
-	5,  // 1: yupiao.v1.Network.stations:type_name -> yupiao.v1.Station
-	26, // 2: yupiao.v1.City.names:type_name -> yupiao.v1.City.NamesEntry
-	27, // 3: yupiao.v1.Station.names:type_name -> yupiao.v1.Station.NamesEntry
-	7,  // 4: yupiao.v1.Pattern.stops:type_name -> yupiao.v1.Stop
-	8,  // 5: yupiao.v1.Pattern.classes:type_name -> yupiao.v1.ClassOffer
+	5,  // 0: yupiao.v1.Network.cities:type_name -> yupiao.v1.City
+	6,  // 1: yupiao.v1.Network.stations:type_name -> yupiao.v1.Station
+	28, // 2: yupiao.v1.City.names:type_name -> yupiao.v1.City.NamesEntry
+	29, // 3: yupiao.v1.Station.names:type_name -> yupiao.v1.Station.NamesEntry
+	8,  // 4: yupiao.v1.Pattern.stops:type_name -> yupiao.v1.Stop
+	9,  // 5: yupiao.v1.Pattern.classes:type_name -> yupiao.v1.ClassOffer
 	0,  // 6: yupiao.v1.ClassOffer.accommodation:type_name -> yupiao.v1.Accommodation
-	9,  // 7: yupiao.v1.RunState.version:type_name -> yupiao.v1.Version
+	10, // 7: yupiao.v1.RunState.version:type_name -> yupiao.v1.Version
 	1,  // 8: yupiao.v1.RunState.status:type_name -> yupiao.v1.SaleStatus
-	29, // 9: yupiao.v1.RunState.sale_opens_at:type_name -> google.protobuf.Timestamp
-	11, // 10: yupiao.v1.RunState.classes:type_name -> yupiao.v1.ClassInventory
-	12, // 11: yupiao.v1.ClassInventory.buckets:type_name -> yupiao.v1.Bucket
+	31, // 9: yupiao.v1.RunState.sale_opens_at:type_name -> google.protobuf.Timestamp
+	12, // 10: yupiao.v1.RunState.classes:type_name -> yupiao.v1.ClassInventory
+	13, // 11: yupiao.v1.ClassInventory.buckets:type_name -> yupiao.v1.Bucket
 	2,  // 12: yupiao.v1.Bucket.kind:type_name -> yupiao.v1.BucketKind
-	13, // 13: yupiao.v1.Bucket.spans:type_name -> yupiao.v1.Span
-	14, // 14: yupiao.v1.Bucket.quotas:type_name -> yupiao.v1.Quota
-	16, // 15: yupiao.v1.DeltaBatch.deltas:type_name -> yupiao.v1.RunDelta
-	18, // 16: yupiao.v1.DeltaBatch.digests:type_name -> yupiao.v1.Digest
-	9,  // 17: yupiao.v1.RunDelta.version:type_name -> yupiao.v1.Version
-	17, // 18: yupiao.v1.RunDelta.adjusts:type_name -> yupiao.v1.Adjust
-	29, // 19: yupiao.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
-	20, // 20: yupiao.v1.Heartbeat.marks:type_name -> yupiao.v1.Mark
-	28, // 21: yupiao.v1.Heartbeat.streams_created:type_name -> yupiao.v1.Heartbeat.StreamsCreatedEntry
-	9,  // 22: yupiao.v1.RepairRequest.version:type_name -> yupiao.v1.Version
-	25, // 23: yupiao.v1.VersionsReply.runs:type_name -> yupiao.v1.RunVersion
-	9,  // 24: yupiao.v1.RunVersion.version:type_name -> yupiao.v1.Version
-	9,  // 25: yupiao.v1.RunVersion.present:type_name -> yupiao.v1.Version
-	29, // 26: yupiao.v1.Heartbeat.StreamsCreatedEntry.value:type_name -> google.protobuf.Timestamp
-	27, // [27:27] is the sub-list for method output_type
-	27, // [27:27] is the sub-list for method input_type
-	27, // [27:27] is the sub-list for extension type_name
-	27, // [27:27] is the sub-list for extension extendee
-	0,  // [0:27] is the sub-list for field type_name
+	14, // 13: yupiao.v1.Bucket.spans:type_name -> yupiao.v1.Span
+	15, // 14: yupiao.v1.Bucket.quotas:type_name -> yupiao.v1.Quota
+	17, // 15: yupiao.v1.DeltaBatch.deltas:type_name -> yupiao.v1.RunDelta
+	19, // 16: yupiao.v1.DeltaBatch.digests:type_name -> yupiao.v1.Digest
+	10, // 17: yupiao.v1.RunDelta.version:type_name -> yupiao.v1.Version
+	18, // 18: yupiao.v1.RunDelta.adjusts:type_name -> yupiao.v1.Adjust
+	31, // 19: yupiao.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
+	21, // 20: yupiao.v1.Heartbeat.marks:type_name -> yupiao.v1.Mark
+	30, // 21: yupiao.v1.Heartbeat.streams_created:type_name -> yupiao.v1.Heartbeat.StreamsCreatedEntry
+	10, // 22: yupiao.v1.RepairRequest.version:type_name -> yupiao.v1.Version
+	26, // 23: yupiao.v1.VersionsReply.runs:type_name -> yupiao.v1.RunVersion
+	10, // 24: yupiao.v1.RunVersion.version:type_name -> yupiao.v1.Version
+	10, // 25: yupiao.v1.RunVersion.present:type_name -> yupiao.v1.Version
+	10, // 26: yupiao.v1.Outcome.version:type_name -> yupiao.v1.Version
+	31, // 27: yupiao.v1.Outcome.shown_at:type_name -> google.protobuf.Timestamp
+	31, // 28: yupiao.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	3,  // 29: yupiao.v1.Outcome.result:type_name -> yupiao.v1.Result
+	31, // 30: yupiao.v1.Heartbeat.StreamsCreatedEntry.value:type_name -> google.protobuf.Timestamp
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_yupiao_v1_feed_proto_init() }
@@ -2033,8 +2236,8 @@ func file_yupiao_v1_feed_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yupiao_v1_feed_proto_rawDesc), len(file_yupiao_v1_feed_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   26,
+			NumEnums:      4,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,99 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yupiao/yupiao/pkg/offer"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/testkit"
+)
+
+func signed(t *testing.T) (keys offer.Keys, change func(*Options)) {
+	t.Helper()
+	keys, err := offer.ParseKeys([]string{"k1:00112233445566778899aabbccddeeff"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys, func(o *Options) { o.Settings.OfferKeys = keys }
+}
+
+// tokens are the offers of an answer by run and class.
+func tokens(t *testing.T, w *httptest.ResponseRecorder) (found map[string]string, classes int) {
+	t.Helper()
+	var answer struct {
+		Runs []struct {
+			Run     string
+			Classes []struct{ Class, Offer string }
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || w.Code != 200 {
+		t.Fatal(w.Code, err)
+	}
+	found = map[string]string{}
+	for _, run := range answer.Runs {
+		for _, c := range run.Classes {
+			classes++
+			if c.Offer != "" {
+				found[run.Run+" "+c.Class] = c.Offer
+			}
+		}
+	}
+	return found, classes
+}
+
+// Each class that can be bought, and no other, has a token of just what is shown, of its version and age.
+func TestOffers(t *testing.T) {
+	keys, change := signed(t)
+	g := newRig(t, change)
+	g.settings.ClientMaxAge = 3 * time.Second
+	g.sell(2)
+	g.now = g.now.Add(1700 * time.Millisecond)
+	found, classes := tokens(t, g.get(pair+"&offers=true"))
+	if len(found) != 4 || classes != 12 {
+		t.Errorf("%d of %d classes have a token: %v", len(found), classes, found)
+	}
+	got, err := keys.Verify(found["20261201.G1 O"], g.now, time.Minute)
+	want := offer.Offer{
+		Run: rail.RunID{Date: testkit.Tuesday, Trip: "G1"}, Class: "O", From: 0, To: 2, Version: rail.Version{Epoch: 1, Revision: 2},
+		Age: 1700 * time.Millisecond, TTL: 3 * time.Second, At: g.now.UTC(),
+	}
+	if err != nil || got != want {
+		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
+	}
+	for name, token := range found {
+		if o, err := keys.Verify(token, g.now, time.Minute); err != nil || o.Run.String()+" "+string(o.Class) != name {
+			t.Errorf("%s: %v, %+v", name, err, o)
+		}
+	}
+}
+
+// Who does not ask gets the bytes and the tag of a node without keys; who asks such a node gets the same.
+func TestOffersAreOnDemand(t *testing.T) {
+	_, change := signed(t)
+	with, without := newRig(t, change), newRig(t, nil)
+	want := without.get(pair)
+	for name, w := range map[string]*httptest.ResponseRecorder{
+		"not asked": with.get(pair), "asked not to": with.get(pair + "&offers=false"), "no keys": without.get(pair + "&offers=true"),
+	} {
+		if w.Body.String() != want.Body.String() || w.Header().Get("ETag") != want.Header().Get("ETag") {
+			t.Errorf("%s: %s %s", name, w.Header().Get("ETag"), w.Body)
+		}
+	}
+}
+
+// A number of unknown age is no offer.
+func TestNoOffersWithoutAnAge(t *testing.T) {
+	_, change := signed(t)
+	g := newRig(t, change)
+	c, _ := gin.CreateTestContext(httptest.NewRecorder())
+	c.Request = httptest.NewRequest(http.MethodGet, pair+"&offers=true", nil)
+	if g.tokens(c, freshness{}, g.now) != nil || g.tokens(c, freshness{proved: true}, g.now) == nil {
+		t.Error("want tokens of a known age, and no others")
+	}
+}
