@@ -2,6 +2,7 @@ package backend
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -24,7 +25,8 @@ type session struct {
 	epoch     uint64
 	book      *booking.Book
 	desk      *reservation.Desk
-	published []event.RunVersion // by the sessions before
+	published []event.RunVersion // by the sessions before,
+	bookmark  feed.Bookmark      // and how far they had come
 	publisher atomic.Pointer[feed.Publisher]
 }
 
@@ -80,13 +82,32 @@ func (s *session) fill(ctx context.Context) error {
 		return err
 	}
 	s.published = publishedOf(image)
+	if image.Bookmark != "" {
+		if err := json.Unmarshal([]byte(image.Bookmark), &s.bookmark); err != nil {
+			return fmt.Errorf("bookmark of the feed: %w", err)
+		}
+	}
 	s.desk = reservation.New(reservation.Options{
 		Book: s.book, Store: b.database, Provider: b.provider, Term: s.term, Lease: b.settings.Lease, Hold: b.settings.Reservation.Hold,
 		Fees: b.settings.Reservation.Fees, Currency: b.options.Schedule.Network.Currency, Location: b.location, Clock: b.options.Clock,
+		Bookmark: s.place,
 	})
 	b.options.Log.Info("leading", "term", s.term.Number, "epoch", s.epoch, "runs", len(image.Records), "sales", len(image.Sales), "outbox", len(image.Outbox),
 		"seconds", time.Since(began).Seconds())
 	return nil
+}
+
+// place is the publisher's bookmark as it is stored; empty while there is none.
+func (s *session) place() string {
+	p := s.publisher.Load()
+	if p == nil {
+		return ""
+	}
+	data, err := json.Marshal(p.Bookmark())
+	if err != nil { // plain values always can
+		return ""
+	}
+	return string(data)
 }
 
 func restore(book *booking.Book, image *reservation.Image) error {
@@ -228,7 +249,7 @@ func (s *session) takeCharge(ctx context.Context, conn *feed.Conn) (*feed.Publis
 	b := s.backend
 	for {
 		publisher, err := feed.NewPublisher(ctx, conn, s.book, feed.PublisherOptions{
-			Name: fmt.Sprintf("%s/%d", b.settings.Name, s.term.Number), Clock: b.options.Clock, DigestEvery: b.settings.Feed.DigestEvery,
+			Name: fmt.Sprintf("%s/%d", b.settings.Name, s.term.Number), Clock: b.options.Clock, DigestEvery: b.settings.Feed.DigestEvery, Bookmark: s.bookmark,
 			Limits: feed.Limits{DeltaAge: b.settings.Feed.DeltaAge, Replicas: b.settings.Feed.Replicas},
 		})
 		if err == nil {

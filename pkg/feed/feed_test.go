@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -157,6 +158,53 @@ func TestResume(t *testing.T) {
 	}
 	if n, err := next.Republish(t.Context(), l.run.Date+1); n != 0 || err != nil {
 		t.Errorf("republished %d runs of a day without any, %v", n, err)
+	}
+}
+
+// P6: a publisher that goes on with another's bookmark notices that the stream was lost in between, and publishes everything again before its first heartbeat.
+func TestBookmark(t *testing.T) {
+	for name, lose := range map[string]func(*line){
+		"kept": func(*line) {},
+		"recreated": func(l *line) {
+			l.must(l.js.DeleteStream(t.Context(), "YUPIAO_DELTA"))
+		},
+		"rolled back": func(l *line) {
+			l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE")) // the copy is older than the state, too
+			l.server.Stop()
+			l.must(os.RemoveAll(l.server.Dir))
+			l.must(os.CopyFS(l.server.Dir, os.DirFS(l.server.Dir+".older")))
+			l.server.Start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, feed.PublisherOptions{})
+			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+			l.server.Stop()
+			l.must(os.CopyFS(l.server.Dir+".older", os.DirFS(l.server.Dir)))
+			l.server.Start()
+			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
+			bookmark := l.publisher.Bookmark()
+			lose(l)
+			version, _ := l.ledger.Sold(l.run)
+			next, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger,
+				feed.PublisherOptions{Bookmark: bookmark, HealEvery: time.Hour, HeartbeatEvery: 10 * time.Millisecond})
+			l.must(err)
+			l.must(next.Network(t.Context(), testkit.Network()))
+			l.must(next.Patterns(t.Context(), []*timetable.Pattern{l.pattern}))
+			next.Resume([]event.RunVersion{{Run: l.run, Version: version}})
+			next.Complete(time.Now())
+			heard, err := l.plain.SubscribeSync("yupiao.v1.heartbeat")
+			l.must(err)
+			l.must(l.plain.Flush())
+			l.publisher = next
+			l.serve()
+			if _, err := heard.NextMsg(testkit.Patience); err != nil {
+				t.Fatal(err)
+			}
+			if s, _ := l.state(); (name != "kept") != (s.Version == version) {
+				t.Errorf("after the first heartbeat the state is of %s; the run is at %s", s.Version, version)
+			}
+		})
 	}
 }
 

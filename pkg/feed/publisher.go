@@ -45,6 +45,8 @@ type PublisherOptions struct {
 	// HealEvery is how long one round of publishing every run's state again takes: slowly, for what nobody noticed. Default a third of the deltas' life, so
 	// that it also covers the deltas of a publisher before this one (P2).
 	HealEvery time.Duration
+	// Bookmark of the publisher before this one, so that a stream that was lost in between is noticed (P6). Nil for the first of a history.
+	Bookmark Bookmark
 	// BatchSize is the most deltas in a message. Default 500.
 	BatchSize int
 	// Clock is the time; default time.Now.
@@ -122,7 +124,10 @@ func NewPublisher(ctx context.Context, conn *Conn, authority Authority, opts Pub
 	for i := range p.writers {
 		p.writers[i] = &partitionWriter{publisher: p, partition: rail.Partition(i), published: map[rail.Date]map[rail.RunID]rail.Version{}}
 	}
-	if err := p.lookAtStreams(ctx); err != nil {
+	for name, b := range opts.Bookmark {
+		p.seen[name] = sight{created: b.Created, last: b.Last}
+	}
+	if err := p.noteStreams(ctx); err != nil {
 		return nil, err
 	}
 	return p, p.eachWriter(func(w *partitionWriter) error { return w.claim(ctx) })
@@ -134,6 +139,32 @@ func (p *Publisher) eachWriter(do func(*partitionWriter) error) error {
 		group.Go(func() error { return do(w) })
 	}
 	return group.Wait()
+}
+
+// Bookmark is how far a publisher has come: for each stream by name, when it was made, and a sequence that it had reached. A booking backend stores it together
+// with what was acknowledged, and gives it to its next publisher. An acknowledged message may still be lost by a crash of its servers; when both crash at
+// once, this alone tells.
+type Bookmark map[string]StreamMark
+
+// StreamMark is a place in a stream.
+type StreamMark struct {
+	Created time.Time `json:"created"`
+	Last    uint64    `json:"last"`
+}
+
+// Bookmark is a place that lies behind everything that was acknowledged before the call.
+func (p *Publisher) Bookmark() Bookmark {
+	last := uint64(0)
+	for _, w := range p.writers {
+		last = max(last, w.sequence.Load())
+	}
+	out := Bookmark{}
+	for name, created := range *p.created.Load() {
+		if out[name] = (StreamMark{Created: created}); name == streamDelta {
+			out[name] = StreamMark{Created: created, Last: last}
+		}
+	}
+	return out
 }
 
 // Resume tells which versions went through the delta stream before this publisher took charge, so that it answers for them. It must come before Publish.

@@ -26,6 +26,9 @@ func (p *Publisher) Serve(ctx context.Context) error {
 		}
 		defer func() { _ = sub.Unsubscribe() }() // the connection may be gone already
 	}
+	if err := unlessFenced(p.lookAtStreams)(ctx); err != nil {
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	duty := func(interval time.Duration, do func(context.Context) error) {
 		group.Go(func() error { return every(ctx, interval, unlessFenced(do)) })

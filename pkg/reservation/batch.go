@@ -54,6 +54,7 @@ func (b *batch) store(ctx context.Context) error {
 	s, outbox := &b.stored, b.desk.Book.Outbox()
 	b.tx.Stamp()
 	s.Changes, s.Records, s.Acked = b.tx.Changes(), b.tx.Records(), outbox.Acked()
+	s.Bookmark = b.desk.Bookmark() // after Acked: it must lie behind
 	for id := range b.changed {
 		s.Orders = append(s.Orders, b.orders[id])
 	}

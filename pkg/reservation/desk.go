@@ -18,6 +18,8 @@ type Options struct {
 	Store Store
 	// Provider of payments; nil where none are made.
 	Provider payment.Provider
+	// Bookmark, if set, is a place in the feed behind everything that the outbox has let go; empty if nothing is known of it.
+	Bookmark func() string
 	// Term that the Desk leads in, and Lease how long it keeps the lead without a commit. Default 3 s.
 	Term  Term
 	Lease time.Duration
@@ -44,6 +46,9 @@ func (o Options) orDefault() Options {
 	}
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Bookmark == nil {
+		o.Bookmark = func() string { return "" }
 	}
 	if o.Location == nil {
 		o.Location = time.UTC

@@ -51,8 +51,9 @@ type Batch struct {
 	Records []booking.Record
 	Changes []booking.Change
 	Orders  []*Order
-	// Acked changes, up to this number, leave the outbox.
-	Acked int64
+	// Acked changes, up to this number, leave the outbox. Bookmark is where in the feed they all are, for the next publisher; empty: as it was.
+	Acked    int64
+	Bookmark string
 	// ClosedBefore: runs of earlier service dates are let go; 0 for none.
 	ClosedBefore rail.Date
 }
@@ -67,6 +68,7 @@ type Image struct {
 	Sales []booking.Sale
 	// Outbox is what was not acknowledged, in order.
 	Outbox []booking.Change
-	// Acked is a number up to which all changes are acknowledged.
-	Acked int64
+	// Acked is a number up to which all changes are acknowledged, and Bookmark a place in the feed behind all of them.
+	Acked    int64
+	Bookmark string
 }

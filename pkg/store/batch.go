@@ -15,8 +15,9 @@ import (
 var errRun = errors.New("a run is not stored at the version before this change")
 
 const (
-	keepLead = `UPDATE leader SET until_ns = $2, acked = CASE WHEN acked > $3 THEN acked ELSE $3 END, epoch = CASE WHEN CAST($4 AS BIGINT) = 0 THEN epoch ELSE CAST($4 AS BIGINT) END WHERE term = $1`
-	putRun   = `INSERT INTO runs (id, service_date, epoch, revision, body) VALUES ($1, $2, $3, $4, $5)
+	keepLead = `UPDATE leader SET until_ns = $2, acked = CASE WHEN acked > $3 THEN acked ELSE $3 END,
+		epoch = CASE WHEN CAST($4 AS BIGINT) = 0 THEN epoch ELSE CAST($4 AS BIGINT) END, bookmark = CASE WHEN $5 = '' THEN bookmark ELSE $5 END WHERE term = $1`
+	putRun = `INSERT INTO runs (id, service_date, epoch, revision, body) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (id) DO UPDATE SET epoch = excluded.epoch, revision = excluded.revision, body = excluded.body`
 	moveRun  = `UPDATE runs SET revision = $3 WHERE id = $1 AND epoch = $2 AND revision < $3`
 	putOrder = `INSERT INTO orders (id, key, state, run, service_date, deadline_ns, owing, body) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -41,7 +42,7 @@ func (d *Database) Commit(ctx context.Context, b *reservation.Batch) error {
 
 func statementsOf(b *reservation.Batch) ([]statement, error) {
 	lead := statement{
-		text: keepLead, rows: [][]any{{b.Term.Number, b.Until.UnixNano(), b.Acked, int64(b.Epoch)}}, touches: 1, miss: reservation.ErrFenced,
+		text: keepLead, rows: [][]any{{b.Term.Number, b.Until.UnixNano(), b.Acked, int64(b.Epoch), b.Bookmark}}, touches: 1, miss: reservation.ErrFenced,
 	}
 	patterns, err1 := patternsOf(b)
 	put, move, err2 := runsOf(b)

@@ -83,8 +83,8 @@ func (d *Database) Overdue(ctx context.Context, now time.Time, limit int) (ids [
 // Load is reservation.Store. It must be called by who leads, before its first commit.
 func (d *Database) Load(ctx context.Context) (*reservation.Image, error) {
 	image := &reservation.Image{Patterns: map[rail.PatternID]*timetable.Pattern{}}
-	row := d.db.QueryRowContext(ctx, `SELECT epoch, acked FROM leader`)
-	if err := row.Scan(&image.Epoch, &image.Acked); err != nil && !errors.Is(err, sql.ErrNoRows) {
+	row := d.db.QueryRowContext(ctx, `SELECT epoch, acked, bookmark FROM leader`)
+	if err := row.Scan(&image.Epoch, &image.Acked, &image.Bookmark); err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("read the database: %w", err)
 	}
 	for _, load := range []func(context.Context, *reservation.Image) error{d.loadPatterns, d.loadRuns, d.loadSales, d.loadOutbox} {

@@ -2,16 +2,17 @@
 
 -- +goose Up
 
--- One row: who leads, the epoch of the history, and the last change that left the outbox.
+-- One row: who leads, the epoch of the history, the last change that left the outbox, and where in the feed it is.
 CREATE TABLE leader (
     id       INTEGER PRIMARY KEY CHECK (id = 1),
     term     BIGINT NOT NULL,
     name     TEXT   NOT NULL,
     until_ns BIGINT NOT NULL,
     epoch    BIGINT NOT NULL,
-    acked    BIGINT NOT NULL
+    acked    BIGINT NOT NULL,
+    bookmark TEXT   NOT NULL
 );
-INSERT INTO leader (id, term, name, until_ns, epoch, acked) VALUES (1, 0, '', 0, 0, 0);
+INSERT INTO leader (id, term, name, until_ns, epoch, acked, bookmark) VALUES (1, 0, '', 0, 0, 0, '');
 
 CREATE TABLE patterns (
     id   TEXT PRIMARY KEY,
