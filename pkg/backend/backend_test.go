@@ -2,7 +2,6 @@ package backend_test
 
 import (
 	"crypto/rand"
-	"fmt"
 	mathrand "math/rand/v2"
 	"net/http"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/crowd"
 	"github.com/yupiao/yupiao/pkg/node"
 	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/store"
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
 
@@ -101,7 +101,9 @@ func TestNeverOversold(t *testing.T) {
 // unpaid lists the orders that hold places without being paid for.
 func unpaid(t *testing.T, address string) []string {
 	t.Helper()
-	return overdue(t, address, time.Now().Add(time.Hour))
+	return look(t, address, func(d *store.Database) ([]string, error) {
+		return d.Overdue(t.Context(), time.Now().Add(time.Hour), 1000)
+	})
 }
 
 // K2: a backend that is killed at random moments under load, and the NATS server with it now and then, loses nothing it answered and publishes everything once.
@@ -194,14 +196,4 @@ func remembered(t *testing.T, address string, buyers []*buyer) (orders int) {
 		}
 	}
 	return orders
-}
-
-func overdue(t *testing.T, address string, at time.Time) []string {
-	t.Helper()
-	d := open(t, address)
-	ids, err := d.Overdue(t.Context(), at, 1000)
-	if err != nil {
-		t.Fatal(fmt.Errorf("overdue: %w", err))
-	}
-	return ids
 }

@@ -290,10 +290,7 @@ type truth struct {
 
 func truthOf(t *testing.T, address string) truth {
 	t.Helper()
-	image, err := open(t, address).Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	image := look(t, address, func(d *store.Database) (*reservation.Image, error) { return d.Load(t.Context()) })
 	out := truth{map[spot]rail.SeatCount{}, map[rail.RunID]rail.Version{}}
 	for i := range image.Records {
 		record := &image.Records[i]
@@ -308,22 +305,20 @@ func truthOf(t *testing.T, address string) truth {
 	return out
 }
 
-// open opens a database as somebody else who looks at it; the same for all looks of a test.
-func open(t *testing.T, address string) *store.Database {
+// look looks into a database as somebody else.
+func look[T any](t *testing.T, address string, at func(*store.Database) (T, error)) T {
 	t.Helper()
-	if d, again := opened.Load(t.Name() + address); again {
-		return d.(*store.Database)
-	}
 	d, err := store.Open(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opened.Store(t.Name()+address, d)
-	t.Cleanup(func() { _ = d.Close() })
-	return d
+	defer func() { _ = d.Close() }() // it was only read
+	seen, err := at(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen
 }
-
-var opened sync.Map
 
 const segments = 4
 
@@ -417,10 +412,7 @@ func converges(t *testing.T, n *node.Node, address string) {
 // orderOf reads an order as it is stored.
 func ordersOf(t *testing.T, address string, ids []string) map[string]*reservation.Order {
 	t.Helper()
-	found, err := open(t, address).Find(t.Context(), ids, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	found := look(t, address, func(d *store.Database) ([]*reservation.Order, error) { return d.Find(t.Context(), ids, nil) })
 	out := map[string]*reservation.Order{}
 	for _, o := range found {
 		out[o.ID] = o
