@@ -129,8 +129,9 @@ func TestCrash(t *testing.T) {
 		ns.Feed.URL = s.Feed.URL
 		n := query(t, ns, node.Options{})
 		answered, servers := 0, 0
+		var buyers []*buyer
 		for round := range rounds {
-			buyers := load(c, rng, func() {
+			buyers = load(c, rng, buyers, func() {
 				if rng.IntN(4) == 0 {
 					servers++
 					server.kill()
@@ -150,14 +151,16 @@ func TestCrash(t *testing.T) {
 	})
 }
 
-// load lets buyers buy until, at a random moment, something is killed.
-func load(c *crowd.Client, rng *mathrand.Rand, kill func()) []*buyer {
+// load lets buyers buy, and give back what those before them have bought, until, at a random moment, something is killed.
+func load(c *crowd.Client, rng *mathrand.Rand, before []*buyer, kill func()) []*buyer {
 	var people sync.WaitGroup
 	dead := make(chan struct{})
 	buyers := make([]*buyer, 8)
 	for i := range buyers {
 		y := newBuyer(c, rng.Uint64())
-		buyers[i] = y
+		if buyers[i] = y; before != nil {
+			y.holds = before[i].holds
+		}
 		people.Go(func() {
 			for {
 				select {
