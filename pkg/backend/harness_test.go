@@ -59,7 +59,7 @@ func TestMain(m *testing.M) {
 
 func playBackend(ctx context.Context) error {
 	settings, err := config.LoadBooking("")
-	if err != nil {
+	if err = errors.Join(err, fillDisk()); err != nil {
 		return err
 	}
 	settings.Formations = smallRules()
