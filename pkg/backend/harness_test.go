@@ -181,7 +181,8 @@ func settings(database, feed string) config.Booking {
 func startBackend(t *testing.T, s config.Booking) *process {
 	t.Helper()
 	return start(t, "bookingd", "YUPIAO_NAME="+s.Name, "YUPIAO_DATABASE="+s.Database, "YUPIAO_HTTP_ADDRESS="+s.HTTP.Address, "YUPIAO_FEED_URL="+s.Feed.URL,
-		"YUPIAO_FEED_DIGEST_EVERY="+s.Feed.DigestEvery.String(), "YUPIAO_LEASE="+s.Lease.String(), "YUPIAO_ADMIN_TOKEN="+token, "YUPIAO_LOG_FORMAT=text")
+		"YUPIAO_FEED_DIGEST_EVERY="+s.Feed.DigestEvery.String(), "YUPIAO_LEASE="+s.Lease.String(), "YUPIAO_RESERVATION_HOLD="+s.Reservation.Hold.String(),
+		"YUPIAO_ADMIN_TOKEN="+token, "YUPIAO_LOG_FORMAT=text")
 }
 
 func startBroker(t *testing.T, folder, address string) *process {
@@ -292,6 +293,9 @@ func truthOf(t *testing.T, address string) truth {
 	t.Helper()
 	image := look(t, address, func(d *store.Database) (*reservation.Image, error) { return d.Load(t.Context()) })
 	out := truth{map[spot]rail.SeatCount{}, map[rail.RunID]rail.Version{}}
+	if len(image.Records) != 3 {
+		t.Fatalf("the database holds %d runs", len(image.Records))
+	}
 	for i := range image.Records {
 		record := &image.Records[i]
 		out.versions[record.Run] = record.Version
@@ -396,20 +400,16 @@ func (tr truth) equal(other truth) bool {
 // converges waits until a node shows every number of a database, and says that it is live.
 func converges(t *testing.T, n *node.Node, address string) {
 	t.Helper()
-	want := truthOf(t, address)
-	if len(want.versions) != 3 {
-		t.Fatalf("the database holds %d runs", len(want.versions))
-	}
 	testkit.Eventually(t, "every count of the node to be the database's", func() bool {
 		r := n.Follower().Replica()
-		return r != nil && shown(r).equal(want)
+		return r != nil && shown(r).equal(truthOf(t, address)) // read anew each time: orders expire meanwhile
 	})
 	if s := n.Follower().Replica().Stats(); s.Received != s.Applied+s.Duplicate+s.Held+s.Broken {
 		t.Errorf("R5 does not hold: %+v", s)
 	}
 }
 
-// orderOf reads an order as it is stored.
+// ordersOf reads orders as they are stored.
 func ordersOf(t *testing.T, address string, ids []string) map[string]*reservation.Order {
 	t.Helper()
 	found := look(t, address, func(d *store.Database) ([]*reservation.Order, error) { return d.Find(t.Context(), ids, nil) })
