@@ -99,16 +99,16 @@ func (b *Book) insert(runs []*run) {
 
 // CloseBefore forgets the runs of earlier service dates, which should have arrived, and reports whether there were any. It is no change of theirs: nodes let
 // them go by themselves.
-func (b *Book) CloseBefore(date rail.Date) (any bool) {
+func (b *Book) CloseBefore(date rail.Date) (closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for d := range b.days {
 		if d < date {
 			delete(b.days, d)
-			any = true
+			closed = true
 		}
 	}
-	return any
+	return closed
 }
 
 // Patterns lists the patterns of the schedule and of the open runs, each once.

@@ -14,7 +14,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/rail"
 )
 
-// ErrRefused: the backend has said no. The text is its problem's.
+// ErrRefused marks what the backend has said no to. The text is its problem's.
 var ErrRefused = errors.New("refused")
 
 // Client is the Market of a booking backend, over HTTP. What it buys it pays for in the sandbox. Safe for concurrent use.

@@ -29,9 +29,9 @@ import (
 )
 
 var (
-	// ErrAddress: the address of the database is not one.
+	// ErrAddress marks an address that is not one of a database.
 	ErrAddress = errors.New("invalid database address")
-	// ErrLed: another backend leads, and its time is not over.
+	// ErrLed is given while another backend leads, and its time is not over.
 	ErrLed = errors.New("another backend leads")
 )
 
