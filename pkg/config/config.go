@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -36,6 +37,7 @@ type Node struct {
 	Freshness Freshness `mapstructure:"freshness"`
 	Streams   Streams   `mapstructure:"streams"`
 	Offers    Offers    `mapstructure:"offers"`
+	Page      Page      `mapstructure:"page"`
 	Log       Log       `mapstructure:"log"`
 }
 
@@ -75,6 +77,11 @@ type Streams struct {
 type Offers struct {
 	Keys     Secrets `mapstructure:"keys"`
 	KeysFile string  `mapstructure:"keys_file"`
+}
+
+// Page is what the node's page offers beside the query.
+type Page struct {
+	Booking string `mapstructure:"booking"`
 }
 
 // Log is how the node logs.
@@ -117,6 +124,7 @@ func (n *Node) Validate() error {
 		within("freshness.refuse_after", n.Freshness.RefuseAfter, 0, 24*time.Hour),
 		within("freshness.client_max_age", n.Freshness.ClientMaxAge, 0, time.Hour),
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
+		base("page.booking", n.Page.Booking),
 		oneOf("log.level", n.Log.Level, "debug", "info", "warn", "error"), oneOf("log.format", n.Log.Format, "json", "text"),
 	)
 }
@@ -133,6 +141,18 @@ func address(key, value string, mayBeEmpty bool) error {
 		return invalid(key, fmt.Sprintf("%q", value), "host:port")
 	}
 	return nil
+}
+
+// base checks a base URL, under which paths are asked for. It is shown in the page, so that it must not hold a password either.
+func base(key, value string) error {
+	u, err := url.Parse(value)
+	if value == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil && !strings.ContainsAny(value, "?#") {
+		return nil
+	}
+	if err == nil {
+		value = u.Redacted()
+	}
+	return invalid(key, fmt.Sprintf("%q", value), "http:// or https://, a host and perhaps a path, without user, query and fragment")
 }
 
 func within[T int | time.Duration](key string, value, low, high T) error {

@@ -48,13 +48,14 @@ func TestLayers(t *testing.T) {
 	t.Setenv("YUPIAO_STREAMS_MAX", "7")
 	t.Setenv("YUPIAO_HTTP_TRUSTED_PROXIES", "[10.0.0.0/8]")
 	t.Setenv("YUPIAO_ADMIN_ADDRESS", "")
+	t.Setenv("YUPIAO_PAGE_BOOKING", "https://booking.example/api")
 	n, err := LoadNode(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := DefaultNode()
 	want.Freshness.DegradedAfter, want.Log.Level, want.Streams.Max = 5*time.Second, "debug", 7
-	want.HTTP.TrustedProxies, want.Admin.Address = []string{"10.0.0.0/8"}, ""
+	want.HTTP.TrustedProxies, want.Admin.Address, want.Page.Booking = []string{"10.0.0.0/8"}, "", "https://booking.example/api"
 	if !reflect.DeepEqual(n, want) {
 		t.Errorf("got %+v\nwant %+v", n, want)
 	}
@@ -74,6 +75,11 @@ func TestRefused(t *testing.T) {
 		"keys in the file":  {"offers:\n  keys: [k1:00112233445566778899aabbccddeeff]\n", "offers.keys holds something; want it from the environment (YUPIAO_OFFERS_KEYS)"},
 		"a key in the file": {"offers:\n  keys: k1:00112233445566778899aabbccddeeff\n", "offers.keys holds something"},
 		"not host:port":     {"http:\n  address: here\n", `http.address is "here"; want host:port`},
+		"not a URL":         {"page:\n  booking: 127.0.0.1:8082\n", `page.booking is "127.0.0.1:8082"; want http:// or https://`},
+		"another scheme":    {"page:\n  booking: ftp://here\n", `page.booking is "ftp://here"`},
+		"no host":           {"page:\n  booking: http:///v1\n", `page.booking is "http:///v1"`},
+		"a query":           {"page:\n  booking: http://here/?a=b\n", `page.booking is "http://here/?a=b"`},
+		"a password":        {"page:\n  booking: http://me:00112233@here\n", `page.booking is "http://me:xxxxx@here"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := LoadNode(write(t, tt.text))

@@ -146,8 +146,12 @@ func (n *Node) Run(ctx context.Context) error {
 
 func (n *Node) handler(streams context.Context) (http.Handler, error) {
 	settings := n.settings
+	page, err := web.Handler(web.Options{Booking: settings.Page.Booking})
+	if err != nil {
+		return nil, fmt.Errorf("page.booking: %w", err)
+	}
 	return httpapi.New(streams, httpapi.Options{
-		Source: n.follower, Clock: n.options.Clock, Log: n.options.Log, Page: web.Handler(),
+		Source: n.follower, Clock: n.options.Clock, Log: n.options.Log, Page: page,
 		Documents: map[string][]byte{"/openapi.yaml": api.OpenAPI, "/asyncapi.yaml": api.AsyncAPI, "/yupiao/v1/feed.proto": api.Schema},
 		Settings: httpapi.Settings{
 			DegradedAfter: settings.Freshness.DegradedAfter, RefuseAfter: settings.Freshness.RefuseAfter, ClientMaxAge: settings.Freshness.ClientMaxAge,

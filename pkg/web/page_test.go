@@ -151,8 +151,8 @@ func TestTextsAreThere(t *testing.T) {
 			t.Errorf("the page names %q, which has no text", key)
 		}
 	}
-	// Keys that are put together or handed on: of states, orders, problems, the filters' groups and the levels of freshness.
-	handedOn := regexp.MustCompile(`^(state|sort|problem)_|^(types|depart|arrive|classes|live|connecting|aging|degraded|lost|left|trains|oneTrain)$`)
+	// Keys that are put together or handed on: of states, orders, problems, facts of a reservation, the filters' groups and the levels of freshness.
+	handedOn := regexp.MustCompile(`^(state|sort|problem|fact|wish|kind|order|payment|behaviour)_|^(types|depart|arrive|classes|live|connecting|aging|degraded|lost|left|trains|oneTrain)$`)
 	for key := range texts {
 		if !slices.Contains(named, key) && !handedOn.MatchString(key) {
 			t.Errorf("nothing names the text %q", key)

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -9,12 +10,20 @@ import (
 )
 
 func ask(method, path, ifNoneMatch string) *httptest.ResponseRecorder {
+	return askWith(Options{}, method, path, ifNoneMatch)
+}
+
+func askWith(o Options, method, path, ifNoneMatch string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, nil)
 	if ifNoneMatch != "" {
 		r.Header.Set("If-None-Match", ifNoneMatch)
 	}
 	w := httptest.NewRecorder()
-	Handler().ServeHTTP(w, r)
+	h, err := Handler(o)
+	if err != nil {
+		panic(err) // no caller gives a bad option
+	}
+	h.ServeHTTP(w, r)
 	return w
 }
 
@@ -96,5 +105,44 @@ func TestEveryFileIsServed(t *testing.T) {
 	})
 	if err != nil || len(tags) == 0 {
 		t.Fatalf("%d files: %v", len(tags), err)
+	}
+}
+
+// TestBooking: with a backend the page names it, and the policy lets the browser speak to its origin and to no third (B1).
+func TestBooking(t *testing.T) {
+	for _, c := range []struct{ booking, connect, named string }{
+		{"", "'self'", ""},
+		{"http://127.0.0.1:8082", "'self' http://127.0.0.1:8082", "http://127.0.0.1:8082"},
+		{"http://127.0.0.1:8082/", "'self' http://127.0.0.1:8082", "http://127.0.0.1:8082"},
+		{"https://booking.example/a&amp;\"b/", "'self' https://booking.example", "https://booking.example/a&amp;amp;&#34;b"},
+	} {
+		o := Options{Booking: c.booking}
+		for _, path := range []string{"/", "/static/app.js", "/none"} {
+			if policy := askWith(o, "GET", path, "").Header().Get("Content-Security-Policy"); !strings.Contains(policy, "; connect-src "+c.connect+";") {
+				t.Errorf("%q %s: policy %q", c.booking, path, policy)
+			}
+		}
+		page := askWith(o, "GET", "/", "")
+		if has := strings.Contains(page.Body.String(), `<html data-booking="`+c.named+`" lang="en">`); has != (c.booking != "") {
+			t.Errorf("%q: the page begins %.120q", c.booking, page.Body)
+		}
+		if w := askWith(o, "GET", "/", page.Header().Get("ETag")); w.Code != http.StatusNotModified {
+			t.Errorf("%q: %d for the page's own tag", c.booking, w.Code)
+		}
+		if same := ask("GET", "/", "").Header().Get("ETag") == page.Header().Get("ETag"); same != (c.booking == "") { // B3
+			t.Errorf("%q: the tag is that of the page without booking: %v", c.booking, same)
+		}
+	}
+}
+
+// TestBadBooking: what a policy cannot name, or paths cannot follow, is refused; nothing gets into the policy by way of a host (B1).
+func TestBadBooking(t *testing.T) {
+	for _, booking := range []string{
+		"127.0.0.1:8082", "//here", "ftp://here", "http://", "http:///v1", "http://here/?a=b", "http://here?", "http://here#top", "http://me:secret@here",
+		"http://*", "http://*.here", "http://here;script-src", "http://here,there", "http://a b", "http://[::1]:80", "http://here:", "javascript:alert(1)", "\n",
+	} {
+		if h, err := Handler(Options{Booking: booking}); !errors.Is(err, ErrBooking) || h != nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", booking, err)
+		}
 	}
 }

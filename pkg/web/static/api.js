@@ -13,17 +13,22 @@ export class Problem extends Error {
   }
 }
 
-async function get(path, params, signal) {
-  const url = params ? `${path}?${new URLSearchParams(params)}` : path;
+/** Sends a request; init is fetch's. That nothing came back is a problem, too. */
+export async function send(url, init) {
   try {
-    return await fetch(url, { signal, headers: { Accept: "application/json" } });
+    return await fetch(url, init);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem({ type: "offline" });
   }
 }
 
-async function body(response) {
+function get(path, params, signal) {
+  return send(params ? `${path}?${new URLSearchParams(params)}` : path, { signal, headers: { Accept: "application/json" } });
+}
+
+/** What an answer holds; an answer that is none is thrown as a problem. */
+export async function body(response) {
   const data = await response.json().catch(() => null);
   if (response.ok && data) return data;
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;

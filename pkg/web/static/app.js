@@ -2,6 +2,8 @@
 import { Answer } from "./answer.js";
 import { read, write } from "./address.js";
 import { readiness } from "./api.js";
+import { Booking } from "./booking.js";
+import { Bookings } from "./bookings.js";
 import { DateStrip } from "./dates.js";
 import { setText } from "./dom.js";
 import { Filters } from "./filters.js";
@@ -15,6 +17,7 @@ import { sift } from "./sift.js";
 import { PlaceField, placeRef } from "./suggest.js";
 
 const byId = (id) => document.getElementById(id);
+const bookingAt = document.documentElement.dataset.booking; // written there by the server, if there is a backend to book at
 const readyEvery = 2_000; // ms between looks at a node that is still loading
 
 class Page {
@@ -25,12 +28,18 @@ class Page {
   #results = new Results(byId("trains"));
   #message = new Message(byId("message"));
   #clock = new ServerClock();
+  bookings = bookingAt ? new Bookings(byId("bookings"), { booking: new Booking(bookingAt), clock: this.#clock }) : null;
   #freshness = new Freshness(byId("freshness"), byId("alarm"), this.#clock);
   #saleDates = [];
   #date = "";
   #answer = null;
   #asked = null; // the query that is watched
   #stop = () => {};
+
+  /** How many people travel, as far as the filters tell. */
+  get party() {
+    return this.#filters.value.seats;
+  }
 
   start() {
     byId("search").addEventListener("submit", (event) => this.#submit(event));
@@ -85,6 +94,7 @@ class Page {
     this.#freshness.speak(t);
     this.#dates.show(this.#saleDates, this.#date, lang);
     this.#results.clear();
+    this.bookings?.speak(t, lang);
   }
 
   #switch(lang) {
@@ -199,8 +209,7 @@ class Page {
     byId("found").hidden = false;
     byId("filters").hidden = runs.length === 0;
     this.#filters.show(runs, this.t);
-    this.#results.retain(this.#answer.runs);
-    this.#results.show(shown, this);
+    this.#results.show(shown, this.#answer.runs, this);
     setText(byId("total"), `${dayWords(this.#answer.date, this.lang)} · ${this.#total(shown.length, runs.length)}`);
     this.#explain(shown.length, runs.length);
   }

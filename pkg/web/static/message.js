@@ -6,6 +6,12 @@ export function problemText(problem, t) {
   return t(`problem_${problem.kind}`, { value: problem.value }) ?? (problem.title || problem.message);
 }
 
+/** What a problem says beyond that line, if the reader can read it: the APIs' details are in English. */
+export function problemDetail(problem, { t, lang }) {
+  const known = t(`problem_${problem.kind}`) !== undefined;
+  return lang === "en" || !known ? problem.detail : "";
+}
+
 export class Message {
   #node;
 
@@ -27,9 +33,9 @@ export class Message {
   }
 
   /** What went wrong. pick(candidate) is called when one of the places that may have been meant is chosen. */
-  problem(problem, { t, lang }, pick, retry) {
-    const known = t(`problem_${problem.kind}`) !== undefined;
-    const detail = lang === "en" || !known ? problem.detail : ""; // the API's details are in English
+  problem(problem, context, pick, retry) {
+    const { t } = context;
+    const detail = problemDetail(problem, context);
     const name = (place) => (place.city ? `${place.name} (${t("city")})` : place.name);
     const candidates = problem.candidates.map((place) => ({ text: name(place), click: () => pick(place) }));
     const hints = candidates.length ? [t("pick")] : [detail, problem.passing && t("retrying")];

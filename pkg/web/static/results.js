@@ -14,23 +14,42 @@ export class Results {
 
   /** Forgets all trains, for another search or language. */
   clear() {
+    for (const train of this.#trains.values()) train.close();
     this.#trains.clear();
     this.#list.replaceChildren();
   }
 
-  /** Shows what sift returned, in its order. context is {t, lang}. */
-  show(shown, context) {
+  /**
+   * Shows what sift returned, in its order; runs are all of the answer, by key. context is {t, lang, bookings, party}. Trains that have left the
+   * answer are dropped, and those that a filter hides are kept as they are; but one that somebody books on stays in sight and current.
+   */
+  show(shown, runs, context) {
     const nodes = shown.map(({ run, classes }) => {
       const train = this.#train(run, context);
       train.update(run, classes);
       return train.node;
     });
-    arrange(this.#list, nodes);
+    const order = [...this.#list.children];
+    for (const [key, train] of this.#trains) if (!runs.has(key) && !train.held) this.#trains.delete(key);
+    for (const [key, train] of this.#held(nodes, order)) {
+      const run = runs.get(key);
+      train.update(run ?? train.run, run?.classes ?? []);
+      nodes.splice(order.indexOf(train.node), 0, train.node);
+    }
+    this.#arrange(nodes);
   }
 
-  /** Drops trains that have left the answer; those that a filter hides are kept as they are. */
-  retain(runs) {
-    for (const key of this.#trains.keys()) if (!runs.has(key)) this.#trains.delete(key);
+  /** The trains that somebody books on and that the nodes lack, from above. */
+  #held(nodes, order) {
+    const held = [...this.#trains].filter(([, train]) => train.held && !nodes.includes(train.node));
+    return held.sort(([, a], [, b]) => order.indexOf(a.node) - order.indexOf(b.node));
+  }
+
+  // A node that moves loses the focus that is in it.
+  #arrange(nodes) {
+    const focused = document.activeElement;
+    arrange(this.#list, nodes);
+    if (focused !== document.activeElement && this.#list.contains(focused)) focused.focus({ preventScroll: true });
   }
 
   #train(run, context) {

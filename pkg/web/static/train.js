@@ -1,6 +1,7 @@
 // One train of the list.
 import { arrange, attribute, el, setText } from "./dom.js";
 import { clock, daysBetween, duration, money } from "./format.js";
+import { Panel } from "./panel.js";
 import { sellable } from "./sift.js";
 import { Stops } from "./stops.js";
 
@@ -12,12 +13,45 @@ export class Train {
   #list = el("ul", { class: "classes" });
   #note = el("p", { class: "note" });
   #stops;
+  #shown = []; // the classes that pass the filters
+  #book = null; // the button that opens the panel; none where nothing can be booked
+  #panel = null; // made when it is first opened: most never are
 
-  /** id is unique on the page; context is {t, lang}. */
+  /** id is unique on the page; context is {t, lang, bookings, party}. */
   constructor(id, run, context) {
     this.#context = context;
+    this.run = run;
     this.#stops = new Stops(`${id}-stops`, run, context);
-    this.node = el("li", { class: "train" }, this.#number(run), this.#times(run), this.#list, this.#note, this.#stops.node);
+    if (context.bookings) this.#book = this.#opener(`${id}-book`, run);
+    this.node = el("li", { class: "train", "data-train": run.train },
+      this.#number(run), this.#times(run), this.#list, this.#book, this.#note, this.#stops.node);
+  }
+
+  /** Whether somebody books on it, so that it must stay in sight. */
+  get held() {
+    return Boolean(this.#panel?.open);
+  }
+
+  /** Ends what goes on in it, when it is forgotten. */
+  close() {
+    this.#panel?.close();
+  }
+
+  #opener(id, run) {
+    const { t } = this.#context;
+    const label = t("bookTrain", { train: run.train });
+    const props = { type: "button", class: "book", "aria-expanded": "false", "aria-label": label, text: t("book"), on: { click: () => this.#toggle(id) } };
+    return el("button", props);
+  }
+
+  #toggle(id) {
+    if (this.held) return this.#panel.hide();
+    if (!this.#panel) {
+      this.#panel = new Panel(id, this.run, this.#context, this.#book);
+      this.node.append(this.#panel.node);
+    }
+    this.#panel.update(this.run, this.#shown);
+    this.#panel.show();
   }
 
   #number(run) {
@@ -43,6 +77,8 @@ export class Train {
 
   /** Shows the run as it is now. What has changed since it was last shown lights up for a moment. */
   update(run, classes) {
+    this.run = run;
+    this.#shown = classes;
     const cells = classes.map((c) => this.#cell(c));
     arrange(this.#list, cells.map(({ node }) => node));
     const note = noteOf(run, classes);
@@ -51,6 +87,8 @@ export class Train {
     attribute(this.node, "data-behind", Boolean(run.behind));
     attribute(this.node, "data-closed", !classes.some(sellable));
     this.#stops.explain(classes);
+    if (this.held) this.#panel.update(run, classes);
+    if (this.#book) this.#book.hidden = !classes.some(sellable) && !this.held;
   }
 
   #cell(c) {

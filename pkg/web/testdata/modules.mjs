@@ -4,12 +4,17 @@ import { test } from "node:test";
 import { read, write } from "./static/address.js";
 import { Answer, keyOf } from "./static/answer.js";
 import { Problem } from "./static/api.js";
+import { Attempt } from "./static/attempt.js";
+import { Booking } from "./static/booking.js";
 import { clock, daysBetween, duration, money } from "./static/format.js";
 import { ageWords, judge, ServerClock } from "./static/freshness.js";
 import { translator } from "./static/i18n.js";
 import { backoff, watch } from "./static/live.js";
+import { behaviours, cancellable, countdown, moving, nextLook, payable, Reservation } from "./static/reservation.js";
 import { noFilters, sift, typeKey } from "./static/sift.js";
 import { exact, placeRef } from "./static/suggest.js";
+import { placeWords } from "./static/ticket.js";
+import { fitting, wishes } from "./static/wishes.js";
 
 const t = translator("en");
 const fare = (amount) => ({ amount, currency: "CNY" });
@@ -154,4 +159,126 @@ test("what is wrong with the question is not asked again, what is wrong with the
     stop();
     context.mock.timers.reset();
   }
+});
+
+test("a second try of an order has the same key, another order another", () => {
+  const attempt = new Attempt();
+  const order = { run: "r", passengers: 1 };
+  const keys = [attempt.key(order)];
+  const after = (problem, next = order) => {
+    attempt.end(problem);
+    keys.push(attempt.key(next));
+    return keys.at(-1) === keys.at(-2);
+  };
+  assert.match(keys[0], /^[\w-]{32,64}$/);
+  assert.ok(after(new Problem({ type: "offline" })), "a network failure");
+  assert.ok(after(new Problem({ type: "/problems/unavailable", status: 503 })), "503");
+  assert.ok(!after(new Problem({ status: 503 }), { ...order, passengers: 2 }), "changed input");
+  assert.ok(!after(new Problem({ type: "/problems/sold-out", status: 409 }), { ...order, passengers: 2 }), "refusal");
+  assert.ok(!after(undefined, { ...order, passengers: 2 }), "success");
+});
+
+test("wishes fit the places", () => {
+  for (const [accommodation, passengers, want] of [
+    ["SEAT", 1, ",window,aisle"], ["SEAT", 2, ",window,aisle,same_coach"], ["BERTH", 9, ",lower,same_coach"], ["STANDING", 2, ""], [undefined, 2, wishes.join()],
+  ]) assert.equal(fitting(accommodation, passengers).join(), want);
+});
+
+const noon = Date.parse("2026-11-23T12:00:00Z");
+const reserved = (more) => ({ id: "r_1", state: "RESERVED", deadline: "2026-11-23T12:10:00Z", ...more });
+const paying = (state) => ({ payment: { state } });
+
+test("what can be done with a reservation", () => {
+  for (const [data, want] of [
+    [reserved(), "pay cancel"], [reserved(paying("PENDING")), "cancel moving"], [reserved(paying("FAILED")), "pay cancel"],
+    [reserved({ state: "PAID", ...paying("SUCCEEDED") }), "cancel"], [reserved({ state: "EXPIRED", ...paying("REFUND_DUE") }), "moving"],
+    [reserved({ state: "CANCELLED" }), ""], [reserved({ state: "REFUNDED", ...paying("REFUNDED") }), ""],
+  ]) assert.equal([payable(data) && "pay", cancellable(data) && "cancel", moving(data) && "moving"].filter(Boolean).join(" "), want, JSON.stringify(data));
+  assert.deepEqual([0, 1_000, 540_500, 600_000, 700_000].map((ms) => countdown(reserved().deadline, noon + ms)), ["10:00", "9:59", "0:59", "0:00", "0:00"]);
+});
+
+test("a reservation is looked at as often as it may change", () => {
+  const wait = (data, after = 0, since = 0, watched = true) => nextLook(data, { now: noon + after, since: noon + since, watched });
+  assert.equal(wait(reserved(paying("PENDING"))), 300);
+  assert.equal(wait(reserved(paying("PENDING")), 10_000), 2_000);
+  assert.equal(wait(reserved(paying("PENDING")), 1_000, 0, false), 599_000, "out of sight its deadline alone matters");
+  assert.equal(wait(reserved()), 600_000);
+  assert.equal(wait(reserved(), 600_000), 2_000);
+  assert.equal(wait(reserved({ state: "EXPIRED", ...paying("REFUND_DUE") }), 20_000), 2_000);
+  assert.equal(wait(reserved({ deadline: "2036-01-01T00:00:00Z" })), 2 ** 31 - 1, "what a timer takes");
+  for (const state of ["PAID", "CANCELLED", "EXPIRED", "REFUNDED"]) assert.equal(wait(reserved({ state, ...paying("SUCCEEDED") })), null);
+});
+
+test("places in words", () => {
+  const seat = (coach, seat, kind) => ({ coach, seat, kind });
+  assert.equal(placeWords([seat(5, "12A", "window"), seat(5, "12B", "middle"), seat(6, "1F", "x")], t), "Coach 5: 12A (window), 12B (middle) · Coach 6: 1F (x)");
+  assert.equal(placeWords([], t), t("noPlaces"));
+});
+
+test("all behaviours, wishes and states have words", () => {
+  for (const name of behaviours) assert.ok(t(`behaviour_${name}`), name);
+  for (const name of wishes) assert.ok(t(`wish_${name || "none"}`), name);
+  for (const name of ["RESERVED", "PAID", "CANCELLED", "EXPIRED", "REFUNDED"]) assert.ok(t(`order_${name}`), name);
+  for (const name of ["PENDING", "SUCCEEDED", "FAILED", "REFUND_DUE", "REFUNDED"]) assert.ok(t(`payment_${name}`), name);
+});
+
+// A booking backend in the place of fetch: what it was asked, and what it answers next. undefined is a network failure.
+function fakeBackend(context, ...answers) {
+  const asked = [];
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  globalThis.fetch = async (url, { method, body, headers }) => {
+    asked.push([method, url, body, headers["Idempotency-Key"]].filter(Boolean).join(" "));
+    const answer = answers.shift();
+    return answer ? Response.json(answer, { status: answer.status ?? 200 }) : Promise.reject(new TypeError("no network"));
+  };
+  return asked;
+}
+
+const tools = () => ({ booking: new Booking("http://b"), clock: { now: () => noon } });
+const at = "http://b/v1/reservations";
+
+test("an order is sent with its key, and what is refused is a problem", async (context) => {
+  const asked = fakeBackend(context, { id: "r_1" }, { type: "/problems/sold-out", title: "Sold out", status: 409 });
+  const { booking } = tools();
+  assert.equal((await booking.reserve({ run: "x" }, "key")).id, "r_1");
+  await assert.rejects(booking.reserve({ run: "x" }, "key"), { kind: "sold-out", status: 409, passing: false });
+  await assert.rejects(booking.reservation("a/b"), { kind: "offline", passing: true });
+  assert.deepEqual(asked, [`POST ${at} {"run":"x"} key`, `POST ${at} {"run":"x"} key`, `GET ${at}/a%2Fb`]);
+});
+
+test("a payment is followed to its end, and no further", async (context) => {
+  const asked = fakeBackend(context, reserved(paying("PENDING")), reserved(paying("PENDING")), reserved({ state: "PAID", ...paying("SUCCEEDED") }));
+  const reservation = new Reservation("r_1", tools(), reserved());
+  const unwatch = reservation.watch();
+  await reservation.pay("succeed");
+  for (let i = 0; i < 5; i++) {
+    context.mock.timers.tick(300);
+    await settle();
+  }
+  assert.equal(reservation.data.state, "PAID");
+  assert.deepEqual(asked, [`POST ${at}/r_1/payment {"behaviour":"succeed"}`, `GET ${at}/r_1`, `GET ${at}/r_1`]);
+  unwatch();
+});
+
+test("after an act that failed the truth is asked for", async (context) => {
+  const asked = fakeBackend(context, { type: "/problems/wrong-state", status: 409 }, reserved({ state: "EXPIRED" }));
+  const reservation = new Reservation("r_1", tools(), reserved());
+  await reservation.pay("succeed");
+  assert.deepEqual([reservation.problem.kind, reservation.data.state, reservation.busy], ["wrong-state", "EXPIRED", false]);
+  assert.equal(asked.length, 2);
+});
+
+test("a look that fails is repeated; that there is no such reservation is final", async (context) => {
+  const asked = fakeBackend(context, undefined, reserved({ state: "PAID" }), { type: "/problems/unknown-reservation", status: 404 });
+  const reservation = new Reservation("r_1", tools());
+  await reservation.look();
+  assert.equal(reservation.problem.kind, "offline");
+  context.mock.timers.tick(1_000);
+  await settle();
+  assert.deepEqual([reservation.problem, reservation.data.state], [null, "PAID"]);
+  await reservation.look();
+  assert.equal(reservation.problem.kind, "unknown-reservation");
+  context.mock.timers.tick(60_000);
+  await settle();
+  assert.equal(asked.length, 3);
 });
