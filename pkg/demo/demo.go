@@ -170,6 +170,7 @@ func origins(address string) []string {
 func (d *demo) startNode(context.Context) (err error) {
 	settings := config.DefaultNode()
 	settings.Offers = d.Settings.Offers
+	settings.Page.Booking = "http://" + d.backend.Address()
 	settings.HTTP.Address, settings.Admin.Address, settings.Feed.Name, settings.Streams.MaxPerClient = d.HTTP, d.Admin, "demo", 1000
 	if err := settings.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrOption, err)

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,28 +34,41 @@ func options() Options {
 // start runs a demo and returns its address and what it said. The test's end ends it.
 func start(t *testing.T, o Options) (address, said string) {
 	t.Helper()
+	address, said, _ = launch(t, o)
+	return address, said
+}
+
+func startAndStop(t *testing.T, o Options) (address string, stop func()) {
+	t.Helper()
+	address, _, stop = launch(t, o)
+	return address, stop
+}
+
+func launch(t *testing.T, o Options) (address, said string, stop func()) {
+	t.Helper()
 	var out bytes.Buffer
 	ready := make(chan string, 1)
 	o.Out, o.Ready = &out, func(a string) { ready <- a }
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- Run(ctx, o) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
 	})
+	t.Cleanup(stop)
 	select {
 	case address = <-ready:
-		return address, out.String()
+		return address, out.String(), stop
 	case err := <-done:
 		done <- nil
 		t.Fatal(err)
 	case <-time.After(testkit.Patience):
 		t.Fatal("not ready")
 	}
-	return "", ""
+	return "", "", nil
 }
 
 // A demo says three lines to try, and they work.
@@ -96,24 +113,91 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
-// The page, as a traveller sees it: type, choose, search, and see a count change by itself.
-func TestPageInBrowser(t *testing.T) {
+// browse opens a page in headless Chromium.
+func browse(t *testing.T, url string) context.Context {
+	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Skip("needs Chromium to open the page: apt-get install chromium")
 	}
-	address, _ := start(t, options())
 	flags := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.Flag("disable-quic", true))
-	allocator, cancel := chromedp.NewExecAllocator(context.Background(), flags...)
-	defer cancel()
-	ctx, cancel := chromedp.NewContext(allocator)
-	defer cancel()
-	date := (rail.DateOf(time.Now(), time.UTC) + 2).String()
-	if err := chromedp.Do(ctx, chromedp.Navigate("http://"+address+"/?from=city:BJP&to=city:SHH&date="+date+"&lang=en")); err != nil {
+	allocator, end := chromedp.NewExecAllocator(context.Background(), flags...)
+	t.Cleanup(end)
+	ctx, end := chromedp.NewContext(allocator)
+	t.Cleanup(end)
+	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 		t.Fatal(err) // the first action starts the browser, so it has no timeout of its own
 	}
-	ctx, cancel = context.WithTimeout(ctx, 2*testkit.Patience)
-	defer cancel()
+	ctx, end = context.WithTimeout(ctx, 2*testkit.Patience)
+	t.Cleanup(end)
+	return ctx
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // only its number was wanted
+	return l.Addr().String()
+}
+
+// A walk: search, reserve, pay, see the count fall, cancel, see it rise. And what was booked is there after a restart.
+func TestBookOnThePage(t *testing.T) {
+	o := options()
+	o.HTTP, o.Booking, o.SalesPerSecond, o.Data = freeAddress(t), freeAddress(t), 0, t.TempDir()
+	address, stop := startAndStop(t, o)
+	date := (rail.DateOf(time.Now(), time.UTC) + 2).String()
+	ctx := browse(t, "http://"+address+"/?from=city:BJP&to=city:SHH&date="+date+"&lang=en")
+	do := func(what string, steps ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		if err := chromedp.Do(ctx, steps...); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	const row = `.train[data-train="G101"] `
+	count := func() int {
+		t.Helper()
+		text, err := chromedp.Run(ctx, chromedp.Text(row+`.class[data-class="O"] .count`))
+		n, wrong := strconv.Atoi(text)
+		if err = errors.Join(err, wrong); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	becomes := func(want int) {
+		t.Helper()
+		testkit.Eventually(t, fmt.Sprint(want, " seats on the page"), func() bool { return count() == want })
+	}
+	do("open", chromedp.WaitVisible(row+".book"))
+	before := count()
+	do("order", chromedp.Click(row+".book"), chromedp.WaitVisible(row+".reserve"),
+		chromedp.SetValue(row+"select.passengers", "2"), chromedp.Evaluate[chromedp.Void](`document.querySelector('`+row+`select.passengers').dispatchEvent(new Event('change', {bubbles: true}))`))
+	do("reserve", chromedp.Click(row+".reserve"), chromedp.WaitVisible(row+`.order-state[data-state="RESERVED"]`))
+	becomes(before - 2)
+	do("pay", chromedp.Click(row+".pay"), chromedp.WaitVisible(row+`.order-state[data-state="PAID"]`))
+	ticket, err := chromedp.Run(ctx, chromedp.Text(row+".ticket"))
+	if err != nil || !strings.Contains(ticket, "Coach") {
+		t.Errorf("%v: %s", err, ticket)
+	}
+	becomes(before - 2)
+
+	stop() // the whole railway
+	_, _ = startAndStop(t, o)
+	do("reload", chromedp.Reload(), chromedp.WaitVisible(`#bookings .order-state[data-state="PAID"]`), chromedp.WaitVisible(row+".book"))
+	becomes(before - 2)
+	do("cancel", chromedp.Click("#bookings .booking-head"), chromedp.WaitVisible("#bookings .cancel"), chromedp.Click("#bookings .cancel"),
+		chromedp.WaitVisible(`#bookings .order-state[data-state="REFUNDED"]`))
+	becomes(before)
+}
+
+// The page, as a traveller sees it: type, choose, search, and see a count change by itself.
+func TestPageInBrowser(t *testing.T) {
+	address, _ := start(t, options())
+	date := (rail.DateOf(time.Now(), time.UTC) + 2).String()
+	ctx := browse(t, "http://"+address+"/?from=city:BJP&to=city:SHH&date="+date+"&lang=en")
 	if err := chromedp.Do(ctx, chromedp.WaitVisible(".train .count")); err != nil {
 		t.Fatal(err)
 	}

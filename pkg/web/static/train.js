@@ -136,6 +136,7 @@ class ClassCell {
     setText(this.#word, t(c.state === "AVAILABLE" ? "left" : `state_${c.state}`) ?? t("state_UNKNOWN"));
     this.#word.classList.toggle("unseen", c.state === "AVAILABLE");
     setText(this.#fare, c.fare ? money(c.fare, lang) : "");
+    this.node.dataset.class = c.class;
     this.node.dataset.state = c.state;
     attribute(this.node, "title", c.reason);
     this.#flash(`${c.state} ${count}`);
