@@ -63,7 +63,9 @@ func live(b *testing.B, run func(context.Context) error) {
 	go func() { ended <- run(ctx) }()
 	b.Cleanup(func() {
 		cancel()
-		_ = <-ended // how it ends is not what is tested
+		if err := <-ended; err != nil {
+			b.Error(err)
+		}
 	})
 }
 

@@ -271,7 +271,9 @@ func query(t *testing.T, s config.Node, o node.Options) *node.Node {
 	go func() { ended <- n.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		_ = <-ended // how it ends is not what is tested
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 	return n
 }

@@ -86,7 +86,9 @@ func newOffice(t *testing.T) *office {
 	go func() { ended <- o.desk.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		_ = <-ended // how it ends is not what is tested
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
 	})
 	if _, err := o.desk.Open(ctx, date, schedule.Patterns()); err != nil {
 		t.Fatal(err)

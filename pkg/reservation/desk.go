@@ -185,27 +185,42 @@ func (d *Desk) submit(ctx context.Context, r *request) error {
 	}
 }
 
+// ask has a request carried out and returns what do made. Who goes away before the answer gets nothing of it: the Desk may be at it still.
+func ask[T any](ctx context.Context, d *Desk, r *request, do func(*batch) (T, error)) (T, error) {
+	var made, nothing T
+	r.do = func(b *batch) (err error) {
+		made, err = do(b)
+		return err
+	}
+	if err := d.submit(ctx, r); err != nil {
+		return nothing, err
+	}
+	return made, nil
+}
+
 // Reserve reserves places. Fresh is false if the same request was carried out before (D4). The error wraps one of a sale's, ErrKeyReused or ErrUnavailable.
 func (d *Desk) Reserve(ctx context.Context, q Request) (o *Order, fresh bool, err error) {
 	if err := q.check(); err != nil {
 		return nil, false, err
 	}
-	err = d.submit(ctx, &request{keys: []string{q.Key}, do: func(b *batch) error {
+	type reserved struct {
+		order *Order
+		fresh bool
+	}
+	r, err := ask(ctx, d, &request{keys: []string{q.Key}}, func(b *batch) (reserved, error) {
 		if old := b.keys[q.Key]; old != nil {
 			if old.Fingerprint != q.fingerprint() {
-				return fmt.Errorf("%w: %q was sent with another request", ErrKeyReused, q.Key)
+				return reserved{}, fmt.Errorf("%w: %q was sent with another request", ErrKeyReused, q.Key)
 			}
-			o = old.clone()
-			return nil
+			return reserved{order: old.clone()}, nil
 		}
 		made, err := b.reserve(&q)
 		if err != nil {
-			return err
+			return reserved{}, err
 		}
-		o, fresh = made.clone(), true
-		return nil
-	}})
-	return o, fresh, err
+		return reserved{made.clone(), true}, nil
+	})
+	return r.order, r.fresh, err
 }
 
 func (q *Request) check() error {
@@ -233,21 +248,19 @@ func (d *Desk) Order(ctx context.Context, id string) (*Order, error) {
 }
 
 // change does something with one order.
-func (d *Desk) change(ctx context.Context, id string, do func(*batch, *Order) error) (out *Order, err error) {
-	err = d.submit(ctx, &request{ids: []string{id}, do: func(b *batch) error {
+func (d *Desk) change(ctx context.Context, id string, do func(*batch, *Order) error) (*Order, error) {
+	return ask(ctx, d, &request{ids: []string{id}}, func(b *batch) (*Order, error) {
 		o := b.orders[id]
 		if o == nil {
-			return fmt.Errorf("%w: %.40q", ErrUnknown, id)
+			return nil, fmt.Errorf("%w: %.40q", ErrUnknown, id)
 		}
 		next := o.clone()
 		if err := do(b, next); err != nil {
-			return err
+			return nil, err
 		}
 		b.put(next)
-		out = next.clone()
-		return nil
-	}})
-	return out, err
+		return next.clone(), nil
+	})
 }
 
 // Cancel gives an order's places back: a RESERVED one is CANCELLED, a PAID one REFUNDED, less a fee. The error wraps ErrUnknown, ErrState,
@@ -298,13 +311,13 @@ func (d *Desk) Do(ctx context.Context, change func(*booking.Tx) error) error {
 
 // Open opens the runs of a service date and returns their number. Their patterns are stored with them.
 func (d *Desk) Open(ctx context.Context, date rail.Date, patterns []*timetable.Pattern) (runs int, err error) {
-	err = d.submit(ctx, &request{do: func(b *batch) error {
-		if runs = b.tx.Open(date); runs > 0 {
+	return ask(ctx, d, &request{}, func(b *batch) (int, error) {
+		runs := b.tx.Open(date)
+		if runs > 0 {
 			b.stored.Patterns = patterns
 		}
-		return nil
-	}})
-	return runs, err
+		return runs, nil
+	})
 }
 
 // Begin stores the epoch of the history, which is the Book's.
@@ -339,11 +352,11 @@ func (d *Desk) Raise(ctx context.Context, epoch uint64) error {
 }
 
 // Reform changes the number of assigned places of a class of a run. It returns the orders with a seat that moved or that is left unseated.
-func (d *Desk) Reform(ctx context.Context, run rail.RunID, class rail.Class, places rail.SeatCount) (touched []*Order, err error) {
-	err = d.submit(ctx, &request{do: func(b *batch) error {
+func (d *Desk) Reform(ctx context.Context, run rail.RunID, class rail.Class, places rail.SeatCount) ([]*Order, error) {
+	return ask(ctx, d, &request{}, func(b *batch) (touched []*Order, err error) {
 		orders, err := d.Store.OfRun(b.ctx, run)
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrUnavailable, err)
+			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 		byRevision := make(map[uint64]*Order, len(orders))
 		for _, o := range orders {
@@ -358,7 +371,7 @@ func (d *Desk) Reform(ctx context.Context, run rail.RunID, class rail.Class, pla
 		}
 		moved, err := b.tx.Reform(run, class, places)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, sale := range moved {
 			o := byRevision[sale.Version.Revision]
@@ -371,9 +384,8 @@ func (d *Desk) Reform(ctx context.Context, run rail.RunID, class rail.Class, pla
 			b.put(next)
 			touched = append(touched, next.clone())
 		}
-		return nil
-	}})
-	return touched, err
+		return touched, nil
+	})
 }
 
 // keepHouse expires orders, asks for refunds, and renews the lead.

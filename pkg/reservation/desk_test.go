@@ -167,6 +167,44 @@ func eachOffice(t *testing.T, test func(t *testing.T, o *office)) {
 	testkit.Databases(t, func(t *testing.T, address string) { test(t, newOffice(t, address)) })
 }
 
+// D4: who goes away while the Desk is at work has an order or none, never half of one, and the same key tells which.
+func TestAskersGoAway(t *testing.T) {
+	eachOffice(t, func(t *testing.T, o *office) {
+		var askers sync.WaitGroup
+		for i := range 64 {
+			askers.Go(func() {
+				ctx, cancel := context.WithCancel(t.Context())
+				gone := make(chan struct{})
+				go func() {
+					defer close(gone)
+					for range i % 8 {
+						_, _ = o.desk.Order(t.Context(), "none") // takes a while, another each time
+					}
+					cancel()
+				}()
+				order, _, err := o.desk.Reserve(ctx, o.request(fmt.Sprint("gone-", i), 1))
+				if (order == nil) != (err != nil) {
+					t.Errorf("order %v with error %v; want one of them", order, err)
+				}
+				<-gone
+			})
+		}
+		askers.Wait()
+		held := 0
+		for i := range 64 {
+			_, _, err := o.desk.Reserve(t.Context(), o.request(fmt.Sprint("gone-", i), 1))
+			if err == nil {
+				held++
+			} else if !errors.Is(err, booking.ErrSoldOut) {
+				t.Error(err)
+			}
+		}
+		if held != 40 || o.left() != 0 {
+			t.Errorf("%d of 40 places held, %d left; want one for each key", held, o.left())
+		}
+	})
+}
+
 // The whole life of an order, and what a restart finds of it.
 func TestLife(t *testing.T) {
 	eachOffice(t, func(t *testing.T, o *office) {
