@@ -69,7 +69,7 @@ func Open(ctx context.Context, address string) (*Database, error) {
 		d, err = openSQLite(file)
 	case scheme == "postgres" || scheme == "postgresql":
 		dialect = goose.DialectPostgres
-		locker, _ := lock.NewPostgresSessionLocker() // without options it cannot fail
+		locker, _ := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300)) // every second for five minutes, which are valid
 		options = append(options, goose.WithSessionLocker(locker))
 		d, err = openPostgres(address)
 	default:
@@ -84,6 +84,8 @@ func Open(ctx context.Context, address string) (*Database, error) {
 	return d, nil
 }
 
+const migrateTries = 5
+
 func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, options []goose.ProviderOption) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -93,10 +95,13 @@ func migrate(ctx context.Context, db *sql.DB, dialect goose.Dialect, options []g
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
-		return fmt.Errorf("bring the database's tables up to date: %w", err)
+	// Backends that begin on one SQLite file together, for which goose has no lock, fail on what another has just made. It is there when they look again.
+	for range migrateTries {
+		if _, err = provider.Up(ctx); err == nil {
+			return nil
+		}
 	}
-	return nil
+	return fmt.Errorf("bring the database's tables up to date: %w", err)
 }
 
 // Close closes the database.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,6 +73,24 @@ func commit(t *testing.T, d *store.Database, b reservation.Batch) {
 	if err := d.Commit(t.Context(), &b); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Backends that are started together make one set of tables.
+func TestOpenTogether(t *testing.T) {
+	testkit.Databases(t, func(t *testing.T, address string) {
+		var backends sync.WaitGroup
+		for range 4 {
+			backends.Go(func() {
+				d, err := store.Open(t.Context(), address)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = d.Close() // nothing was written
+			})
+		}
+		backends.Wait()
+	})
 }
 
 // S3: what was committed is what is loaded, whole and in order.
