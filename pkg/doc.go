@@ -7,6 +7,7 @@
 //	gtfs        reads a GTFS feed into a timetable
 //	sample      a network of our own making for the demo
 //	inventory   the arithmetic of remaining seats: windows, pools, counts
+//	policy      how long answers are kept and what is done about their age: rules that an operator writes
 //	event       the messages of the feed and their coding
 //	feed        JetStream: publish, read
 //	replica     the node's copy, kept true by rules R1 to R10
