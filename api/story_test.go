@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/yupiao/yupiao/api"
+	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/httpapi"
 	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/testkit"
@@ -96,7 +97,12 @@ func TestStory(t *testing.T) {
 	if s := f.Replica().Stats(); s.Applied != 4 || s.Duplicate != 1 || s.Broken != 0 || s.Digests != 1 || s.Differing != 0 {
 		t.Errorf("%+v", s)
 	}
-	server, err := httpapi.New(t.Context(), httpapi.Options{Source: f, Clock: clock})
+	answers, err := answer.New(answer.Options{Memory: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answers.Close()
+	server, err := httpapi.New(t.Context(), httpapi.Options{Source: f, Clock: clock, Answers: answers})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@
 //	replica     the node's copy, kept true by rules R1 to R10
 //	view        what a query sees: runs of an OD with counts and states
 //	render      bytes
+//	answer      rendered answers, kept while they are true or as long as the policy says
 //	httpapi     gin: queries, streams, problems
 //	web         the page, embedded
 //	accuracy    how often offers held
@@ -31,7 +32,7 @@
 //	board       answers as a table in a terminal
 //	testkit     what the tests of several packages share
 //
-// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event, gin in httpapi, Prometheus in metrics, viper in config.
+// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event, gin in httpapi, ristretto and compress in answer, Prometheus in metrics, viper in config.
 //
 // Where is the rule for a lost event? In replica, rule R3; its code is replica/writer.go and replica/repair.go.
 package pkg

@@ -21,6 +21,8 @@ var owners = map[string][]string{
 	"github.com/nats-io/nats-server":             {"pkg/broker"},
 	"google.golang.org/protobuf":                 {"pkg/event", "api"},
 	"github.com/gin-gonic/gin":                   {"pkg/httpapi"},
+	"github.com/dgraph-io/ristretto":             {"pkg/answer"},
+	"github.com/klauspost/compress":              {"pkg/answer"},
 	"github.com/prometheus/client_golang":        {"pkg/metrics"},
 	"github.com/spf13/viper":                     {"pkg/config"},
 	"github.com/spf13/cobra":                     {"cmd/yupiao", "cmd/yupiaod", "cmd/bookingd"},

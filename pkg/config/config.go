@@ -21,6 +21,8 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/yupiao/yupiao/pkg/policy"
 )
 
 // ErrInvalid marks settings that cannot be used. The text names the file, the key, the value and what would be right.
@@ -35,6 +37,7 @@ type Node struct {
 	Admin     Admin     `mapstructure:"admin"`
 	Feed      Feed      `mapstructure:"feed"`
 	Freshness Freshness `mapstructure:"freshness"`
+	Answers   Answers   `mapstructure:"answers"`
 	Streams   Streams   `mapstructure:"streams"`
 	Offers    Offers    `mapstructure:"offers"`
 	Page      Page      `mapstructure:"page"`
@@ -65,6 +68,24 @@ type Freshness struct {
 	DegradedAfter time.Duration `mapstructure:"degraded_after"`
 	RefuseAfter   time.Duration `mapstructure:"refuse_after"`
 	ClientMaxAge  time.Duration `mapstructure:"client_max_age"`
+	// StaleWhileRevalidate follows ClientMaxAge.
+	StaleWhileRevalidate time.Duration `mapstructure:"stale_while_revalidate"`
+	TTL                  time.Duration `mapstructure:"ttl"`
+}
+
+// Answers is how answers are kept.
+type Answers struct {
+	// Memory in MiB.
+	Memory       int           `mapstructure:"memory_mib"`
+	PositionWait time.Duration `mapstructure:"position_wait"`
+}
+
+// Policy is what the settings say of answers.
+func (n *Node) Policy() *policy.Policy {
+	f := n.Freshness
+	return &policy.Policy{Defaults: policy.Effects{
+		TTL: policy.TTL{Fixed: f.TTL}, ClientMaxAge: f.ClientMaxAge, StaleWhileRevalidate: f.StaleWhileRevalidate, DegradedAfter: f.DegradedAfter, RefuseAfter: f.RefuseAfter,
+	}}
 }
 
 // Streams bounds the streams of live answers.
@@ -97,6 +118,7 @@ func DefaultNode() Node {
 		Admin:     Admin{Address: "127.0.0.1:8081"},
 		Feed:      Feed{URL: "nats://127.0.0.1:4222", Name: "yupiaod"},
 		Freshness: Freshness{DegradedAfter: 2 * time.Second},
+		Answers:   Answers{Memory: 256, PositionWait: time.Second},
 		Streams:   Streams{Max: 20000, MaxPerClient: 32},
 		Offers:    Offers{Keys: Secrets{}},
 		Log:       Log{Level: "info", Format: "json"},
@@ -123,6 +145,8 @@ func (n *Node) Validate() error {
 		within("freshness.degraded_after", n.Freshness.DegradedAfter, 500*time.Millisecond, time.Hour),
 		within("freshness.refuse_after", n.Freshness.RefuseAfter, 0, 24*time.Hour),
 		within("freshness.client_max_age", n.Freshness.ClientMaxAge, 0, time.Hour),
+		within("freshness.stale_while_revalidate", n.Freshness.StaleWhileRevalidate, 0, time.Hour), within("freshness.ttl", n.Freshness.TTL, 0, 10*time.Minute),
+		within("answers.memory_mib", n.Answers.Memory, 1, 1<<20), within("answers.position_wait", n.Answers.PositionWait, time.Millisecond, 10*time.Second),
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
 		base("page.booking", n.Page.Booking),
 		oneOf("log.level", n.Log.Level, "debug", "info", "warn", "error"), oneOf("log.format", n.Log.Format, "json", "text"),

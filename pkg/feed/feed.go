@@ -43,11 +43,14 @@ var (
 	ErrStream = errors.New("unfit stream")
 )
 
+// DeltaStream is the stream whose sequences are marks in heartbeats and positions.
+const DeltaStream = "YUPIAO_DELTA"
+
 // Streams and subjects of the contract.
 const (
 	streamReference = "YUPIAO_REFERENCE"
 	streamState     = "YUPIAO_STATE"
-	streamDelta     = "YUPIAO_DELTA"
+	streamDelta     = DeltaStream
 
 	subjectRoot      = "yupiao.v1."
 	subjectNetwork   = subjectRoot + "network"

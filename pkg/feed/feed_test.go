@@ -408,7 +408,7 @@ func (r *recorder) Broken(_ rail.Partition, events int, where feed.Position, err
 		r.broken = append(r.broken, fmt.Sprintf("%d on %s at %d: %v", events, where.Subject, where.Sequence, err))
 	})
 }
-func (r *recorder) Tick(rail.Partition)                 {}
+func (r *recorder) Tick(rail.Partition, uint64)         {}
 func (r *recorder) Heartbeat(*event.Heartbeat) error    { return nil }
 func (r *recorder) Loaded(uint64, map[string]time.Time) { r.note(func() { r.loaded = true }) }
 

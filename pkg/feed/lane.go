@@ -96,8 +96,9 @@ func (r *Reader) barrier(ctx context.Context) error {
 }
 
 func (r *Reader) tick(ctx context.Context) error {
+	through := r.lastDelta.Load()
 	for p := range rail.Partition(rail.Partitions) {
-		if err := r.inLane(ctx, p, func() { r.sink.Tick(p) }); err != nil {
+		if err := r.inLane(ctx, p, func() { r.sink.Tick(p, through) }); err != nil {
 			return err
 		}
 	}

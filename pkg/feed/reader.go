@@ -29,8 +29,8 @@ type Sink interface {
 	Versions(p rail.Partition, date rail.Date, runs []event.RunVersion)
 	// Broken is told of events that could not be understood: how many, where, and why.
 	Broken(p rail.Partition, events int, where Position, err error)
-	// Tick comes a few times a second, for what time alone does.
-	Tick(p rail.Partition)
+	// Tick comes a few times a second, for what time alone does. Every delta up to sequence `through` that belongs to the partition was handed over before.
+	Tick(p rail.Partition, through uint64)
 	// Heartbeat returns an error if it shows that the stream that was read is not the publisher's (R9).
 	Heartbeat(h *event.Heartbeat) error
 	// Loaded says that every last state and all deltas up to each sequence `end` have been handed over (R6), and when each stream
@@ -277,7 +277,7 @@ func (r *Reader) handOverState(ctx context.Context, subject string, data []byte,
 
 func (r *Reader) delta(ctx context.Context, m jetstream.Msg, sequence uint64) error {
 	where := Position{m.Subject(), sequence}
-	r.lastDelta.Store(sequence)
+	defer r.lastDelta.Store(sequence) // not before it is in its lane: a tick behind it vouches for it
 	p, err := partitionOfSubject(m.Subject())
 	if err != nil {
 		r.sink.Broken(0, 1, where, err)

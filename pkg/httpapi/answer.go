@@ -10,6 +10,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/render"
 	"github.com/yupiao/yupiao/pkg/replica"
@@ -30,14 +31,20 @@ const (
 	timeLayout    = "2006-01-02T15:04:05.000Z"
 )
 
+// freshness of what is read from the replica now.
 func (s *Server) freshness(r *replica.Replica, now time.Time, behind bool) freshness {
-	f := freshness{state: stateDegraded}
+	f := freshness{}
 	f.asOf, f.proved = r.AsOf()
 	f.age, _ = r.Age(now)
-	if f.proved && f.age <= s.settings.DegradedAfter && !behind && s.source.Degraded() == "" {
+	s.judge(&f, s.answers.Policy().Defaults.DegradedAfter, behind)
+	return f
+}
+
+func (s *Server) judge(f *freshness, degradedAfter time.Duration, behind bool) {
+	f.state = stateDegraded
+	if f.proved && f.age <= degradedAfter && !behind && s.source.Degraded() == "" {
 		f.state = stateLive
 	}
-	return f
 }
 
 func (f *freshness) headers(c *gin.Context) {
@@ -48,20 +55,43 @@ func (f *freshness) headers(c *gin.Context) {
 	c.Header("Yupiao-State", f.state)
 }
 
-// replica is the one to answer from; if there is none, or it is too old, the request is answered with a problem.
-func (s *Server) replica(c *gin.Context, now time.Time) *replica.Replica {
+// ready is the replica to answer from; if there is none, the request is answered with a problem.
+func (s *Server) ready(c *gin.Context, now time.Time) *replica.Replica {
 	r := s.source.Replica()
 	if r == nil {
 		l := loadingOf(s.source.Progress(), now)
 		fail(c, &Problem{Kind: notReady, Detail: fmt.Sprintf("%d of %d runs are loaded; see /readyz", l.Loaded, l.Expected), RetryAfter: max(time.Second, time.Duration(l.ETA)*time.Second)})
+	}
+	return r
+}
+
+// replica is ready's, unless it is too old.
+func (s *Server) replica(c *gin.Context, now time.Time) *replica.Replica {
+	r := s.ready(c, now)
+	if r == nil {
 		return nil
 	}
-	limit := s.settings.RefuseAfter
-	if age, proved := r.Age(now); limit > 0 && (!proved || age > limit) {
-		fail(c, &Problem{Kind: tooOld, Detail: fmt.Sprintf("the data are %s old; the limit is %s", age.Truncate(time.Second), limit), RetryAfter: time.Second})
+	age, proved := r.Age(now)
+	if problem := refuse(age, proved, s.answers.Policy().Defaults.RefuseAfter); problem != nil {
+		fail(c, problem)
 		return nil
 	}
 	return r
+}
+
+// refuse is the problem of data beyond a limit; nil within it, and without one.
+func refuse(age time.Duration, proved bool, limit time.Duration) *Problem {
+	if limit == 0 || proved && age <= limit {
+		return nil
+	}
+	return &Problem{Kind: tooOld, Detail: fmt.Sprintf("the data are %s; the limit is %s", aged(age, proved), limit), RetryAfter: time.Second}
+}
+
+func aged(age time.Duration, proved bool) string {
+	if !proved {
+		return "of unknown age"
+	}
+	return age.Truncate(10*time.Millisecond).String() + " old"
 }
 
 // maxSaleDays bounds what a run of a far-off date can make of the dates on sale.
@@ -85,15 +115,15 @@ type search struct {
 	lang    rail.Lang
 }
 
-// search reads a seat search, which may have some parameters more; nil if it was answered with a problem.
-func (s *Server) search(c *gin.Context, more ...string) *search {
+// search reads a seat search; nil if it was answered with a problem.
+func (s *Server) search(c *gin.Context) *search {
 	now := s.clock()
 	r := s.replica(c, now)
 	if r == nil {
 		return nil
 	}
 	first, last := saleDates(r, now)
-	q, lang, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last, more...)
+	q, lang, _, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last)
 	if problem != nil {
 		fail(c, problem)
 		return nil
@@ -102,26 +132,111 @@ func (s *Server) search(c *gin.Context, more ...string) *search {
 }
 
 func (s *Server) availability(c *gin.Context) {
-	asked := s.search(c, paramOffers)
-	if asked == nil {
+	now := s.clock()
+	r := s.ready(c, now)
+	if r == nil {
 		return
 	}
-	r, q, now := asked.replica, asked.query, asked.now
+	from, ok := position(c)
+	if !ok {
+		return
+	}
+	e := s.answers.Find(c.Request.URL.RawQuery, r.Index(), now)
+	if e == nil {
+		q, limit := s.question(c, r, now)
+		switch {
+		case q == nil:
+			return
+		case limit.offers && !s.settings.OfferKeys.Empty():
+			s.offers(c, q, r, from)
+			return
+		}
+		q.MaxAge, q.Limited = limit.maxAge, limit.limited
+		e = s.answers.Join(*q, now)
+	}
+	demand := cacheDemand(c.Request.Header.Get("Cache-Control"))
+	if from != nil {
+		s.serveFrom(c, e, r, from, demand)
+		return
+	}
+	s.serve(c, e.Serve(r, now, demand))
+}
+
+// question reads the request of an answer; nil if it was answered with a problem.
+func (s *Server) question(c *gin.Context, r *replica.Replica, now time.Time) (*answer.Request, extras) {
+	first, last := saleDates(r, now)
+	q, lang, more, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last, paramOffers, paramMaxAge)
+	if problem != nil {
+		fail(c, problem)
+		return nil, more
+	}
+	tomorrow := (rail.DateOf(now, r.Index().Location()) + 1).At(0, r.Index().Location())
+	return &answer.Request{Key: c.Request.URL.RawQuery, Query: q, Lang: lang, Index: r.Index(), Until: tomorrow}, more
+}
+
+// serve answers with what the cache gave.
+func (s *Server) serve(c *gin.Context, a answer.Served) {
+	problem := refuse(a.Age, a.Proved, a.Effects.RefuseAfter)
+	if a.TooOld {
+		problem = &Problem{Kind: notFresh, Detail: "the answer is " + aged(a.Age, a.Proved) + ", and nothing newer has come from the booking system", RetryAfter: time.Second}
+	}
+	if problem != nil {
+		fail(c, problem)
+		return
+	}
+	f := freshness{asOf: a.AsOf, age: a.Age, proved: a.Proved}
+	s.judge(&f, a.Effects.DegradedAfter, a.Behind)
+	f.headers(c)
+	h := c.Writer.Header()
+	h.Set("Cache-Control", a.Caching)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Vary", "Accept-Encoding, "+headerPosition)
+	h.Set(headerPosition, a.Position)
+	h.Set("ETag", a.Tag)
+	if matches(c.Request.Header.Values("If-None-Match"), a.Tag) {
+		c.Status(http.StatusNotModified)
+		c.Writer.WriteHeaderNow()
+		return
+	}
+	body, coding := a.In(codingOf(c.Request.Header.Get("Accept-Encoding")))
+	if coding != answer.Plain {
+		h.Set("Content-Encoding", coding.String())
+		h.Set("ETag", a.WeakTag)
+	}
+	c.Data(http.StatusOK, "application/json; charset=utf-8", body)
+}
+
+// offers answers with tokens, which are each caller's own and kept by nobody.
+func (s *Server) offers(c *gin.Context, q *answer.Request, r *replica.Replica, from *replica.Position) {
+	if from != nil && !s.await(c.Request.Context(), func() bool { return r.Reached(from) }) {
+		fail(c, s.notReached())
+		return
+	}
+	now := s.clock()
 	f := s.freshness(r, now, false) // before the counts are read: they are at least that new
-	a := view.Look(r, q, now)
+	if problem := refuse(f.age, f.proved, s.answers.Policy().Defaults.RefuseAfter); problem != nil {
+		fail(c, problem)
+		return
+	}
+	a := view.Look(r, q.Query, now)
+	if from != nil && a.Lagging {
+		fail(c, s.notReached())
+		return
+	}
 	if a.Behind {
 		f.state = stateDegraded
 	}
-	body := render.Printer{Index: r.Index(), Lang: asked.lang, Tokens: s.tokens(c, f, now)}.Answer(make([]byte, 0, 256+700*len(a.Offers)), q, a)
+	c.Header(headerPosition, a.Position().String())
+	body := render.Printer{Index: r.Index(), Lang: q.Lang, Tokens: s.tokens(f, now)}.Answer(make([]byte, 0, 256+900*len(a.Offers)), q.Query, a)
 	s.send(c, body, f)
 }
 
-// tokens are the offer tokens of an answer; nil if none are wanted, none can be signed, or nothing proves an age that they could tell.
-func (s *Server) tokens(c *gin.Context, f freshness, now time.Time) *render.Tokens {
-	if c.Query(paramOffers) != "true" || s.settings.OfferKeys.Empty() || !f.proved {
+// tokens are the offer tokens of an answer; nil if none can be signed, or nothing proves an age that they could tell.
+func (s *Server) tokens(f freshness, now time.Time) *render.Tokens {
+	if s.settings.OfferKeys.Empty() || !f.proved {
 		return nil
 	}
-	return &render.Tokens{Keys: s.settings.OfferKeys, Age: f.age, TTL: s.settings.ClientMaxAge, At: now}
+	return &render.Tokens{Keys: s.settings.OfferKeys, Age: f.age, TTL: s.answers.Policy().Defaults.ClientMaxAge, At: now}
 }
 
 // send answers with a body under its tag, or with 304 (H3).
@@ -129,7 +244,7 @@ func (s *Server) send(c *gin.Context, body []byte, f freshness) {
 	tag := render.Tag(body)
 	f.headers(c)
 	c.Header("ETag", tag)
-	c.Header("Cache-Control", s.cacheControl())
+	c.Header("Cache-Control", answer.Caching(s.answers.Policy().Defaults))
 	c.Header("X-Content-Type-Options", "nosniff")
 	if matches(c.Request.Header.Values("If-None-Match"), tag) {
 		c.Status(http.StatusNotModified)
@@ -137,13 +252,6 @@ func (s *Server) send(c *gin.Context, body []byte, f freshness) {
 		return
 	}
 	c.Data(http.StatusOK, "application/json; charset=utf-8", body)
-}
-
-func (s *Server) cacheControl() string {
-	if s.settings.ClientMaxAge < time.Second {
-		return "no-cache"
-	}
-	return fmt.Sprintf("public, max-age=%d", s.settings.ClientMaxAge/time.Second)
 }
 
 // matches is the weak comparison of If-None-Match (RFC 9110, 13.1.2).

@@ -8,6 +8,8 @@
 //	H3 The tag is of the bytes; an equal If-None-Match gets 304 and no body.
 //	H4 A stream's client that applies every event holds the bytes' content of the whole answer under the last event's id. One that
 //	   is too slow is told to start anew; nothing is buffered without end.
+//	H5 An answer is as fresh as its caller demands: not older than max_age, and not older than the answer whose Yupiao-Position is handed
+//	   back, from whichever node that was. Otherwise there is none, and the problem says why.
 package httpapi
 
 import (
@@ -20,6 +22,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/replica"
@@ -37,12 +40,8 @@ type Source interface {
 
 // Settings of the API; zero values take the defaults.
 type Settings struct {
-	// DegradedAfter is the age from which on answers are marked degraded. Default 2 s: eight heartbeats.
-	DegradedAfter time.Duration
-	// RefuseAfter is the age from which on queries are refused; 0 for never.
-	RefuseAfter time.Duration
-	// ClientMaxAge is how long a browser or CDN may keep an answer without asking; 0: it must ask each time (and gets 304).
-	ClientMaxAge time.Duration
+	// PositionWait is how long a request that hands back a position waits for the replica to reach it. Default 1 s.
+	PositionWait time.Duration
 	// MaxStreams and MaxStreamsPerClient bound the open streams. Defaults 20,000 and 32.
 	MaxStreams, MaxStreamsPerClient int
 	// TrustedProxies may tell a client's address in X-Forwarded-For; addresses or CIDR ranges. Default none.
@@ -52,8 +51,8 @@ type Settings struct {
 }
 
 func (s Settings) orDefault() Settings {
-	if s.DegradedAfter <= 0 {
-		s.DegradedAfter = 2 * time.Second
+	if s.PositionWait <= 0 {
+		s.PositionWait = time.Second
 	}
 	if s.MaxStreams <= 0 {
 		s.MaxStreams = 20000
@@ -66,7 +65,9 @@ func (s Settings) orDefault() Settings {
 
 // Options of a Server.
 type Options struct {
-	Source   Source
+	Source Source
+	// Answers keeps them, and knows the policy in force.
+	Answers  *answer.Cache
 	Settings Settings
 	// Documents are served as they are, by path ("/openapi.yaml").
 	Documents map[string][]byte
@@ -81,6 +82,7 @@ type Options struct {
 type Server struct {
 	engine   *gin.Engine
 	source   Source
+	answers  *answer.Cache
 	settings Settings
 	clock    func() time.Time
 	log      *slog.Logger
@@ -95,7 +97,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{source: o.Source, settings: o.Settings.orDefault(), clock: o.Clock, log: o.Log}
+	s := &Server{source: o.Source, answers: o.Answers, settings: o.Settings.orDefault(), clock: o.Clock, log: o.Log}
 	s.hub = newHub(ctx, s)
 	gin.SetMode(gin.ReleaseMode)
 	s.engine = gin.New()

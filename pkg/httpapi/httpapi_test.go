@@ -16,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/inventory"
+	"github.com/yupiao/yupiao/pkg/policy"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/testkit"
@@ -32,14 +34,26 @@ type rig struct {
 	source  *testkit.Fixed
 	now     time.Time
 	openapi *contract
+	policy  *policy.Policy
+}
+
+// keep makes a small cache; without a policy every answer is exact.
+func keep(tb testing.TB, p func() *policy.Policy) *answer.Cache {
+	tb.Helper()
+	c, err := answer.New(answer.Options{Memory: 1 << 20, Policy: p})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.Close)
+	return c
 }
 
 func newRig(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
-	g := &rig{t: t, now: testkit.Morning, openapi: loadContract(t)}
+	g := &rig{t: t, now: testkit.Morning, openapi: loadContract(t), policy: policy.Exact()}
 	clock := func() time.Time { return g.now }
 	g.source = &testkit.Fixed{R: testkit.Railway(clock)}
-	o := Options{Source: g.source, Clock: clock, Documents: map[string][]byte{"/openapi.yaml": []byte("openapi: 3.1.0")}}
+	o := Options{Source: g.source, Clock: clock, Answers: keep(t, func() *policy.Policy { return g.policy }), Documents: map[string][]byte{"/openapi.yaml": []byte("openapi: 3.1.0")}}
 	if change != nil {
 		change(&o)
 	}
@@ -184,7 +198,8 @@ func TestMethods(t *testing.T) {
 
 // H2: each answer says how old it may be, and whether it is known to be live.
 func TestFreshnessHeaders(t *testing.T) {
-	g := newRig(t, func(o *Options) { o.Settings.RefuseAfter = time.Minute })
+	g := newRig(t, nil)
+	g.policy.Defaults.RefuseAfter = time.Minute
 	expect := func(what, state, age string) {
 		t.Helper()
 		w := g.get(pair)
@@ -416,7 +431,7 @@ func TestStream(t *testing.T) {
 func TestSlowSubscriber(t *testing.T) {
 	g := newRig(t, nil)
 	first, last := saleDates(g.source.R, g.now)
-	q, lang, _ := parseQuery("from=BJP&to=SHH&date=2026-12-01", g.source.R.Index(), first, last)
+	q, lang, _, _ := parseQuery("from=BJP&to=SHH&date=2026-12-01", g.source.R.Index(), first, last)
 	slow, _, topic := g.hub.join(q, lang)
 	defer g.hub.part(topic, slow)
 	for range 2 * backlog {
@@ -436,7 +451,7 @@ func TestSlowSubscriber(t *testing.T) {
 func TestStreamLimitsAndEnd(t *testing.T) {
 	ctx, end := context.WithCancel(context.Background())
 	source := &testkit.Fixed{R: testkit.Railway(func() time.Time { return testkit.Morning })}
-	s, err := New(ctx, Options{Source: source, Clock: func() time.Time { return testkit.Morning }, Settings: Settings{MaxStreamsPerClient: 2}})
+	s, err := New(ctx, Options{Source: source, Clock: func() time.Time { return testkit.Morning }, Answers: keep(t, nil), Settings: Settings{MaxStreamsPerClient: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,7 +479,7 @@ func FuzzQuery(f *testing.F) {
 		f.Add(q)
 	}
 	source := &testkit.Fixed{R: testkit.Railway(func() time.Time { return testkit.Morning })}
-	s, err := New(context.Background(), Options{Source: source, Clock: func() time.Time { return testkit.Morning }})
+	s, err := New(context.Background(), Options{Source: source, Clock: func() time.Time { return testkit.Morning }, Answers: keep(f, nil)})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -483,7 +498,7 @@ func FuzzQuery(f *testing.F) {
 
 func BenchmarkAvailability(b *testing.B) {
 	source := &testkit.Fixed{R: testkit.Railway(func() time.Time { return testkit.Morning })}
-	s, err := New(context.Background(), Options{Source: source, Clock: func() time.Time { return testkit.Morning }})
+	s, err := New(context.Background(), Options{Source: source, Clock: func() time.Time { return testkit.Morning }, Answers: keep(b, nil)})
 	if err != nil {
 		b.Fatal(err)
 	}

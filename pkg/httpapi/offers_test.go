@@ -2,12 +2,9 @@ package httpapi
 
 import (
 	"encoding/json"
-	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
-
-	"github.com/gin-gonic/gin"
 
 	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/rail"
@@ -51,7 +48,7 @@ func tokens(t *testing.T, w *httptest.ResponseRecorder) (found map[string]string
 func TestOffers(t *testing.T) {
 	keys, change := signed(t)
 	g := newRig(t, change)
-	g.settings.ClientMaxAge = 3 * time.Second
+	g.policy.Defaults.ClientMaxAge = 3 * time.Second
 	g.sell(2)
 	g.now = g.now.Add(1700 * time.Millisecond)
 	found, classes := tokens(t, g.get(pair+"&offers=true"))
@@ -91,9 +88,7 @@ func TestOffersAreOnDemand(t *testing.T) {
 func TestNoOffersWithoutAnAge(t *testing.T) {
 	_, change := signed(t)
 	g := newRig(t, change)
-	c, _ := gin.CreateTestContext(httptest.NewRecorder())
-	c.Request = httptest.NewRequest(http.MethodGet, pair+"&offers=true", nil)
-	if g.tokens(c, freshness{}, g.now) != nil || g.tokens(c, freshness{proved: true}, g.now) == nil {
+	if g.tokens(freshness{}, g.now) != nil || g.tokens(freshness{proved: true}, g.now) == nil {
 		t.Error("want tokens of a known age, and no others")
 	}
 }

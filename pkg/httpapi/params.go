@@ -71,28 +71,53 @@ func (p *parser) fail(problem *Problem) {
 	}
 }
 
-// paramOffers asks for offer tokens. Only whole answers have them.
-const paramOffers = "offers"
+// Parameters that only whole answers have: paramOffers asks for offer tokens, paramMaxAge is the greatest age in seconds.
+const (
+	paramOffers = "offers"
+	paramMaxAge = "max_age"
+)
+
+// extras are what those parameters say.
+type extras struct {
+	offers, limited bool
+	maxAge          int
+}
 
 // parseQuery reads a seat search, which may have some parameters more. The dates on sale are [first, last].
-func parseQuery(raw string, index *timetable.Index, first, last rail.Date, more ...string) (*view.Query, rail.Lang, *Problem) {
-	values, problem := parseParams(raw, slices.Concat(queryParams, more)...)
+func parseQuery(raw string, index *timetable.Index, first, last rail.Date, known ...string) (q *view.Query, lang rail.Lang, more extras, problem *Problem) {
+	values, problem := parseParams(raw, slices.Concat(queryParams, known)...)
 	if problem != nil {
-		return nil, "", problem
+		return nil, "", more, problem
 	}
 	p := &parser{params: values, index: index}
-	lang := p.lang()
+	lang = p.lang()
 	p.printer = render.Printer{Index: index, Lang: lang}
-	p.choice(paramOffers, "false", "true", "false")
+	more.offers = p.choice(paramOffers, "false", "true", "false") == "true"
+	more.maxAge, more.limited = p.maxAge()
 	wide := p.choice("scope", "city", "city", "station") == "city"
-	q := &view.Query{
+	q = &view.Query{
 		From: p.place("from", wide), To: p.place("to", wide), Date: p.date(first, last),
 		Types: p.list("types"), Depart: p.window("depart"), Arrive: p.window("arrive"), Classes: p.classes(), Seats: p.seats(), Sort: p.sort(),
 	}
 	if p.problem == nil && q.From == q.To {
 		p.fail(&Problem{Kind: samePlace, Parameter: "to", Value: clip(values["to"]), Detail: "both mean " + p.printer.PlaceName(q.To) + "; with scope=station two stations of one city can be asked for"})
 	}
-	return q, lang, p.problem
+	return q, lang, more, p.problem
+}
+
+// longestAge is the greatest max_age, a day: older data than that are of no use to anybody.
+const longestAge = 86400
+
+func (p *parser) maxAge() (seconds int, given bool) {
+	text, given := p.params[paramMaxAge]
+	if !given {
+		return 0, false
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > longestAge {
+		p.fail(invalid(paramMaxAge, text, fmt.Sprintf("whole seconds from 0 to %d", longestAge)))
+	}
+	return n, true
 }
 
 func (p *parser) need(name, example string) (string, bool) {

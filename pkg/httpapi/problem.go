@@ -46,6 +46,9 @@ var (
 	methodNotAllowed = problemKind{"method-not-allowed", "Method not allowed", http.StatusMethodNotAllowed}
 	notReady         = problemKind{"not-ready", "The node is still loading", http.StatusServiceUnavailable}
 	tooOld           = problemKind{"too-old", "The data are too old", http.StatusServiceUnavailable}
+	notFresh         = problemKind{"not-fresh-enough", "The answer is older than demanded", http.StatusServiceUnavailable}
+	notReached       = problemKind{"position-not-reached", "This node is not as far as your last answer", http.StatusServiceUnavailable}
+	invalidHeader    = problemKind{"invalid-header", "A header has a bad value", http.StatusBadRequest}
 	tooManyStreams   = problemKind{"too-many-streams", "Too many open streams", http.StatusTooManyRequests}
 	internal         = problemKind{"internal", "Internal error", http.StatusInternalServerError}
 )

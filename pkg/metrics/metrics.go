@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/yupiao/yupiao/pkg/accuracy"
+	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/replica"
 )
 
@@ -42,9 +43,9 @@ type collector struct {
 }
 
 // Handler serves a node's metrics.
-func Handler(source Source, record *accuracy.Record, clock func() time.Time) http.Handler {
+func Handler(source Source, record *accuracy.Record, kept func() answer.Stats, clock func() time.Time) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(source, clock), newOffers(record))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(source, clock), newOffers(record), newAnswers(kept))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 

@@ -23,11 +23,13 @@ import (
 
 	"github.com/yupiao/yupiao/api"
 	"github.com/yupiao/yupiao/pkg/accuracy"
+	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/httpapi"
 	"github.com/yupiao/yupiao/pkg/metrics"
 	"github.com/yupiao/yupiao/pkg/offer"
+	"github.com/yupiao/yupiao/pkg/policy"
 	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/web"
 )
@@ -54,6 +56,7 @@ type Node struct {
 	admin    net.Listener // nil if it is turned off
 	keys     offer.Keys
 	accuracy accuracy.Record
+	answers  *answer.Cache
 }
 
 // New connects to the feed and opens the listeners, so that what cannot work is known at once.
@@ -84,6 +87,11 @@ func (n *Node) open() (err error) {
 	if err != nil {
 		return err
 	}
+	inForce := n.settings.Policy()
+	n.answers, err = answer.New(answer.Options{Memory: int64(n.settings.Answers.Memory) << 20, Policy: func() *policy.Policy { return inForce }})
+	if err != nil {
+		return err
+	}
 	if n.public, err = net.Listen("tcp", n.settings.HTTP.Address); err != nil {
 		return fmt.Errorf("http.address: %w", err)
 	}
@@ -99,6 +107,9 @@ func (n *Node) open() (err error) {
 func (n *Node) close() {
 	if n.conn != nil {
 		n.conn.Close()
+	}
+	if n.answers != nil {
+		n.answers.Close()
 	}
 	for _, l := range []net.Listener{n.public, n.admin} {
 		if l != nil {
@@ -151,11 +162,11 @@ func (n *Node) handler(streams context.Context) (http.Handler, error) {
 		return nil, fmt.Errorf("page.booking: %w", err)
 	}
 	return httpapi.New(streams, httpapi.Options{
-		Source: n.follower, Clock: n.options.Clock, Log: n.options.Log, Page: page,
+		Source: n.follower, Answers: n.answers, Clock: n.options.Clock, Log: n.options.Log, Page: page,
 		Documents: map[string][]byte{"/openapi.yaml": api.OpenAPI, "/asyncapi.yaml": api.AsyncAPI, "/yupiao/v1/feed.proto": api.Schema},
 		Settings: httpapi.Settings{
-			DegradedAfter: settings.Freshness.DegradedAfter, RefuseAfter: settings.Freshness.RefuseAfter, ClientMaxAge: settings.Freshness.ClientMaxAge,
-			MaxStreams: settings.Streams.Max, MaxStreamsPerClient: settings.Streams.MaxPerClient, TrustedProxies: settings.HTTP.TrustedProxies,
+			PositionWait: settings.Answers.PositionWait,
+			MaxStreams:   settings.Streams.Max, MaxStreamsPerClient: settings.Streams.MaxPerClient, TrustedProxies: settings.HTTP.TrustedProxies,
 			OfferKeys: n.keys,
 		},
 	})
@@ -163,7 +174,7 @@ func (n *Node) handler(streams context.Context) (http.Handler, error) {
 
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler(n.follower, &n.accuracy, n.options.Clock))
+	mux.Handle("GET /metrics", metrics.Handler(n.follower, &n.accuracy, n.answers.Stats, n.options.Clock))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)

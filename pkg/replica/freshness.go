@@ -27,6 +27,8 @@ type freshness struct {
 type proof struct {
 	// applied is the stream sequence up to which every message of the partition was applied, held aside or set aside.
 	applied atomic.Uint64
+	// begun is the stream sequence of the last message of deltas of which anything may be visible (Position).
+	begun atomic.Uint64
 	// publisher is who last published in the partition; nil as long as nobody gave a name.
 	publisher atomic.Pointer[author]
 

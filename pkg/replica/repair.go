@@ -45,9 +45,10 @@ type auditor struct {
 }
 
 // Tick does what time alone does for a partition: it asks for repairs, takes up runs whose pattern has come and lets go of days that are over.
-func (r *Replica) Tick(p rail.Partition) {
+func (r *Replica) Tick(p rail.Partition, through uint64) {
 	w := r.writers[p]
 	defer w.settle()
+	w.proof.reached(through)
 	if len(w.troubled) > 0 {
 		w.tend()
 	}
@@ -124,8 +125,11 @@ func (w *writer) compare(p rail.Partition, digests []event.Digest) {
 		if ours == nil {
 			ours = &event.Digest{Date: theirs.Date}
 		}
-		if *ours == theirs && !w.audited(theirs.Date) {
-			continue
+		if *ours == theirs {
+			w.toldAll(theirs.Date)
+			if !w.audited(theirs.Date) {
+				continue
+			}
 		}
 		if *ours != theirs {
 			w.tally.Differing++

@@ -24,7 +24,7 @@ func (g *rig) asked() (kinds []repairKind) {
 
 func (g *rig) tick(d time.Duration) []repairKind {
 	g.now = g.now.Add(d)
-	g.replica.Tick(g.part)
+	g.replica.Tick(g.part, 0)
 	return g.asked()
 }
 

@@ -105,7 +105,7 @@ func New(o Options) *Replica {
 	r.freshness.clock = r.opts.Clock
 	r.location.Store(time.UTC) // until a network comes
 	for p := range r.writers {
-		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}}
+		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}, told: map[rail.Date]bool{}}
 	}
 	return r
 }
@@ -132,6 +132,9 @@ func (r *Replica) AsOf() (time.Time, bool) {
 	at, _, ok := r.freshness.asOf()
 	return at, ok
 }
+
+// Proof is AsOf with the moment, on our clock, at which it was heard.
+func (r *Replica) Proof() (asOf, seen time.Time, proved bool) { return r.freshness.asOf() }
 
 // Age is how old the data may be: the longer of the time since AsOf and the time since its proof was heard, so that a publisher's fast
 // clock does not make them younger than they are.

@@ -23,7 +23,7 @@ type Day struct {
 
 	byTrip    sync.Map // rail.TripID -> *Run
 	byPattern sync.Map // rail.PatternID -> []*Run, copied on change
-	// generation counts the runs that came, went or changed their pattern.
+	// generation counts the runs that were heard of, came, went or changed their pattern.
 	generation atomic.Uint64
 	// unseen counts the runs of which only deltas have come: the day's answers may lack them.
 	unseen atomic.Int64

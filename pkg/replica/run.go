@@ -39,6 +39,8 @@ type Run struct {
 	sheet   atomic.Pointer[Sheet]
 	health  atomic.Uint32
 	changes atomic.Uint64
+	// ahead: shown at a Version that the delta stream has not told yet (Position).
+	ahead atomic.Bool
 }
 
 // Sheet is what one RunState and the deltas since say of a run. All but the counts and the revision is fixed: shared, do not modify.

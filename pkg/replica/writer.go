@@ -24,8 +24,9 @@ type writer struct {
 	entries  map[rail.RunID]*entry
 	troubled map[*entry]struct{}
 	apply    inventory.Writer
-	tally    Stats  // of the event under way
-	closed   uint64 // days that forget has seen let go
+	tally    Stats              // of the event under way
+	closed   uint64             // days that forget has seen let go
+	told     map[rail.Date]bool // days of which a digest was equal
 
 	mu    sync.Mutex // guards stats
 	stats Stats
@@ -36,6 +37,8 @@ type entry struct {
 	run *Run
 	// heard is the highest Version of which anything came. Above the held one, the run is behind (R3).
 	heard rail.Version
+	// told is the highest Version that the delta stream has told. A run that is shown at a higher one is ahead (Position).
+	told rail.Version
 	// trouble is nil for a run that is live.
 	trouble *trouble
 }
@@ -62,6 +65,7 @@ func (r *Replica) State(p rail.Partition, s *event.RunState) {
 func (r *Replica) Deltas(p rail.Partition, b *event.DeltaBatch, sequence uint64) {
 	w := r.writers[p]
 	defer w.settle()
+	w.proof.begun.Store(sequence)
 	for i := range b.Deltas {
 		w.tally.Received++
 		w.delta(w.entry(b.Deltas[i].Run), &b.Deltas[i])
@@ -89,7 +93,9 @@ func (w *writer) entry(id rail.RunID) *entry {
 		e = &entry{run: &Run{ID: id}}
 		w.entries[id] = e
 		w.tally.Unseen++
-		w.replica.roster.open(id.Date).unseen.Add(1)
+		day := w.replica.roster.open(id.Date)
+		day.unseen.Add(1)
+		day.generation.Add(1) // answers that are kept may lack it
 	}
 	return e
 }
@@ -144,6 +150,9 @@ func newSheet(s *event.RunState, pattern *timetable.Pattern) (*Sheet, error) {
 
 // install shows a new sheet and takes up what was kept aside (R3).
 func (w *writer) install(e *entry, sheet *Sheet) {
+	if sheet.Version().Above(e.told) {
+		e.run.ahead.Store(true) // before anybody can see it
+	}
 	before := e.run.sheet.Swap(sheet)
 	if before == nil || before.Pattern.ID != sheet.Pattern.ID {
 		w.list(e, before, sheet)
@@ -159,6 +168,7 @@ func (w *writer) install(e *entry, sheet *Sheet) {
 	}
 	w.drain(e)
 	w.judge(e)
+	e.lead()
 }
 
 func (w *writer) list(e *entry, before, sheet *Sheet) {
@@ -175,6 +185,7 @@ func (w *writer) list(e *entry, before, sheet *Sheet) {
 func (w *writer) delta(e *entry, d *event.RunDelta) {
 	held := e.run.version()
 	e.hear(d.Version)
+	e.tell(d.Version)
 	switch {
 	case !d.Version.Above(held):
 		w.tally.Duplicate++
@@ -337,6 +348,7 @@ func (w *writer) forget() {
 			w.tally.Runs--
 		}
 		delete(w.entries, id)
+		delete(w.told, id.Date)
 	}
 }
 

@@ -104,6 +104,17 @@ func (x *Index) City(code rail.CityCode) (*City, bool) {
 	return &x.network.Cities[n], true
 }
 
+// CityOf is the city of a place: itself, or that of the station; empty if none is known.
+func (x *Index) CityOf(place Place) rail.CityCode {
+	if place.IsCity() {
+		return place.City
+	}
+	if s, ok := x.Station(place.Station); ok {
+		return s.City
+	}
+	return ""
+}
+
 // StationsOf is the stations that a place means, those of a city in the order of the network; shared, do not modify. It is empty for a
 // place that is not known.
 func (x *Index) StationsOf(place Place) []*Station {

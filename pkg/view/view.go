@@ -60,8 +60,12 @@ type Answer struct {
 	Offers []Offer
 	// Behind: a run of the answer, or one that may be missing from it, is known to lack a change.
 	Behind bool
+	// Lagging: a run of it is behind, or one may be missing. Without it, Behind means numbers that are not shown.
+	Lagging bool
 	// ValidUntil is the next moment at which the clock alone changes the answer; zero if there is none.
 	ValidUntil time.Time
+	// Opens is when the sale of a run of the answer opens next, Opened when one opened last; zero for none.
+	Opens, Opened time.Time
 
 	// What the answer was made of, by which Current finds out whether it still holds.
 	replica *replica.Replica
@@ -73,6 +77,31 @@ type Answer struct {
 // Current reports whether Look would give the same answer now: one atomic load for each run. q must be the query of the answer.
 func (a *Answer) Current(r *replica.Replica, q *Query, now time.Time) bool {
 	return a.replica == r && a.index == r.Index() && (a.ValidUntil.IsZero() || now.Before(a.ValidUntil)) && a.unchanged(r, q)
+}
+
+// Of reports whether the answer was read from a replica.
+func (a *Answer) Of(r *replica.Replica) bool { return a.replica == r }
+
+// Categories are those of the trains that the answer was read from, each once.
+func (a *Answer) Categories() (all []string) {
+	for i := range a.runs {
+		if c := a.runs[i].leg.Pattern.Category; !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// Stamp is the sum of the change counters of what the answer was read from: two for each change. Equal stamps of one query on one replica are of one truth.
+func (a *Answer) Stamp() uint64 { return a.stamp }
+
+// Position is a point that a replica has to reach to give no older answer. Ask for it when the answer has just been read.
+func (a *Answer) Position() replica.Position {
+	runs := make([]*replica.Run, len(a.runs))
+	for i := range a.runs {
+		runs[i] = a.runs[i].run
+	}
+	return a.replica.Position(runs)
 }
 
 // unchanged reports whether no event has touched what the answer was read from.
@@ -147,7 +176,8 @@ func Look(r *replica.Replica, q *Query, now time.Time) *Answer {
 		if a.unchanged(r, q) {
 			break
 		}
-		a.Behind = a.Behind || try == attempts-1
+		torn := try == attempts-1
+		a.Behind, a.Lagging = a.Behind || torn, a.Lagging || torn
 		runtime.Gosched() // a writer may have been stopped in the middle of a change
 	}
 	q.order(a.Offers)
@@ -159,7 +189,7 @@ func (a *Answer) read(r *replica.Replica, q *Query, now time.Time) {
 	generation, index := generations(r, q), r.Index()
 	runs, complete := find(r, index, q)
 	sum, _ := changes(runs)
-	*a = Answer{Offers: a.Offers[:0], Behind: !complete, replica: r, index: index, runs: runs, stamp: generation + sum}
+	*a = Answer{Offers: a.Offers[:0], Behind: !complete, Lagging: !complete, replica: r, index: index, runs: runs, stamp: generation + sum}
 	for i := range runs {
 		a.add(index.Location(), q, &runs[i], now)
 	}
@@ -227,12 +257,14 @@ func (a *Answer) add(loc *time.Location, q *Query, f *found, now time.Time) {
 		Behind: f.run.Health() != replica.Live,
 	}
 	a.Behind = a.Behind || o.Behind
+	a.Lagging = a.Lagging || f.run.Health() == replica.Behind
 	if !now.Before(o.Depart) {
 		return
 	}
 	j := judge(f.run, sheet, o.Depart, now)
 	o.Classes = j.classes(o.From, o.To, q.Classes)
 	a.until(j.next)
+	a.opening(sheet.SaleOpensAt, now)
 	if q.wantsOffer(&o) {
 		a.Offers = append(a.Offers, o)
 	}
@@ -241,6 +273,18 @@ func (a *Answer) add(loc *time.Location, q *Query, f *found, now time.Time) {
 func (a *Answer) until(next time.Time) {
 	if !next.IsZero() && (a.ValidUntil.IsZero() || next.Before(a.ValidUntil)) {
 		a.ValidUntil = next
+	}
+}
+
+func (a *Answer) opening(at, now time.Time) {
+	switch {
+	case at.IsZero():
+	case now.Before(at):
+		if a.Opens.IsZero() || at.Before(a.Opens) {
+			a.Opens = at
+		}
+	case at.After(a.Opened):
+		a.Opened = at
 	}
 }
 
