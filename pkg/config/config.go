@@ -38,10 +38,12 @@ type Node struct {
 	Feed      Feed      `mapstructure:"feed"`
 	Freshness Freshness `mapstructure:"freshness"`
 	Answers   Answers   `mapstructure:"answers"`
-	Streams   Streams   `mapstructure:"streams"`
-	Offers    Offers    `mapstructure:"offers"`
-	Page      Page      `mapstructure:"page"`
-	Log       Log       `mapstructure:"log"`
+	// Rules are tried in order; see package policy.
+	Rules   []policy.Rule `mapstructure:"rules"`
+	Streams Streams       `mapstructure:"streams"`
+	Offers  Offers        `mapstructure:"offers"`
+	Page    Page          `mapstructure:"page"`
+	Log     Log           `mapstructure:"log"`
 }
 
 // HTTP is the public listener.
@@ -83,7 +85,7 @@ type Answers struct {
 // Policy is what the settings say of answers.
 func (n *Node) Policy() *policy.Policy {
 	f := n.Freshness
-	return &policy.Policy{Defaults: policy.Effects{
+	return &policy.Policy{Rules: n.Rules, Defaults: policy.Effects{
 		TTL: policy.TTL{Fixed: f.TTL}, ClientMaxAge: f.ClientMaxAge, StaleWhileRevalidate: f.StaleWhileRevalidate, DegradedAfter: f.DegradedAfter, RefuseAfter: f.RefuseAfter,
 	}}
 }
@@ -119,6 +121,7 @@ func DefaultNode() Node {
 		Feed:      Feed{URL: "nats://127.0.0.1:4222", Name: "yupiaod"},
 		Freshness: Freshness{DegradedAfter: 2 * time.Second},
 		Answers:   Answers{Memory: 256, PositionWait: time.Second},
+		Rules:     policy.Default().Rules,
 		Streams:   Streams{Max: 20000, MaxPerClient: 32},
 		Offers:    Offers{Keys: Secrets{}},
 		Log:       Log{Level: "info", Format: "json"},
@@ -142,15 +145,19 @@ func (n *Node) Validate() error {
 	return errors.Join(
 		address("http.address", n.HTTP.Address, false), address("admin.address", n.Admin.Address, true),
 		within("http.drain", n.HTTP.Drain, 0, 10*time.Minute),
-		within("freshness.degraded_after", n.Freshness.DegradedAfter, 500*time.Millisecond, time.Hour),
-		within("freshness.refuse_after", n.Freshness.RefuseAfter, 0, 24*time.Hour),
-		within("freshness.client_max_age", n.Freshness.ClientMaxAge, 0, time.Hour),
-		within("freshness.stale_while_revalidate", n.Freshness.StaleWhileRevalidate, 0, time.Hour), within("freshness.ttl", n.Freshness.TTL, 0, 10*time.Minute),
+		rules(n.Policy()),
 		within("answers.memory_mib", n.Answers.Memory, 1, 1<<20), within("answers.position_wait", n.Answers.PositionWait, time.Millisecond, 10*time.Second),
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
 		base("page.booking", n.Page.Booking),
 		oneOf("log.level", n.Log.Level, "debug", "info", "warn", "error"), oneOf("log.format", n.Log.Format, "json", "text"),
 	)
+}
+
+func rules(p *policy.Policy) error {
+	if err := p.Validate(); err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return nil
 }
 
 func invalid(key string, value any, want string) error {
@@ -218,10 +225,7 @@ func load(path string, environ []string, into any) error {
 	if err := mergeEnvironment(v, environ); err != nil {
 		return err
 	}
-	err := v.UnmarshalExact(into, func(c *mapstructure.DecoderConfig) {
-		c.WeaklyTypedInput = false
-		c.DecodeHook = mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc())
-	})
+	err := v.UnmarshalExact(into, strictly)
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrInvalid, source(path), err)
 	}

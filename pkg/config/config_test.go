@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/yupiao/yupiao/pkg/policy"
 )
 
 func write(t *testing.T, text string) string {
@@ -33,6 +35,9 @@ func TestShippedFileIsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	for section := range reflect.TypeFor[Node]().Fields() {
+		if section.Type.Kind() != reflect.Struct {
+			continue // the rules, which are held to the code above
+		}
 		for field := range section.Type.Fields() {
 			if key := "\n  " + field.Tag.Get("mapstructure") + ":"; !strings.Contains(string(text), key) {
 				t.Errorf("the file lacks %s", key)
@@ -70,7 +75,11 @@ func TestRefused(t *testing.T) {
 		"wrong kind":        {"streams:\n  max: lots\n", "max"},
 		"bad duration":      {"freshness:\n  degraded_after: soon\n", "degraded_after"},
 		"bare number":       {"freshness:\n  degraded_after: [2]\n", "degraded_after"},
-		"out of range":      {"freshness:\n  degraded_after: 1ms\n", "freshness.degraded_after is 1ms; want 500ms to 1h0m0s"},
+		"out of range":      {"freshness:\n  degraded_after: 1ms\n", "freshness: degraded_after is 1ms; want 500ms to 1h0m0s"},
+		"a rule's key":      {"rules:\n  - name: a\n    when:\n      dayz: [0, 1]\n    ttl: 1s\n", "dayz"},
+		"a rule's value":    {"rules:\n  - name: a\n    ttl: soon\n", `ttl is "soon"; want a duration such as 500ms, or auto`},
+		"a rule's sense":    {"rules:\n  - name: a\n    when:\n      days: [1, 0]\n    ttl: 1s\n", "rules[0] (a): when.days is [1 0]"},
+		"a dead rule":       {"rules:\n  - name: a\n    ttl: 1s\n  - name: b\n    when:\n      types: [G]\n    ttl: 2s\n", "rules[1] (b) can never match: rules[0] (a)"},
 		"not a choice":      {"log:\n  level: loud\n", `log.level is "loud"; want debug, info, warn, error`},
 		"keys in the file":  {"offers:\n  keys: [k1:00112233445566778899aabbccddeeff]\n", "offers.keys holds something; want it from the environment (YUPIAO_OFFERS_KEYS)"},
 		"a key in the file": {"offers:\n  keys: k1:00112233445566778899aabbccddeeff\n", "offers.keys holds something"},
@@ -95,6 +104,43 @@ func TestRefused(t *testing.T) {
 	if _, err := LoadNode(""); !errors.Is(err, ErrInvalid) {
 		t.Errorf("bad variable: %v", err)
 	}
+}
+
+// A document changes what it gives and nothing else; an empty list of rules takes all away.
+func TestParseDocument(t *testing.T) {
+	base := policy.Default()
+	d, err := ParseDocument([]byte("freshness:\n  ttl: 250ms\n"), "a", base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.Over(base); got.Defaults.TTL.Fixed != 250*time.Millisecond || got.Defaults.DegradedAfter != 2*time.Second || len(got.Rules) != 1 {
+		t.Errorf("%+v", got)
+	}
+	if d, err = ParseDocument([]byte("rules: []\n"), "a", base); err != nil || len(d.Over(base).Rules) != 0 {
+		t.Errorf("%+v %v", d, err)
+	}
+	text := "rules:\n  - name: auto\n    when: {from: [city:BJP], asked_above: 5}\n    ttl: auto\n    auto: {cpu: 60%, max: 2s}\n"
+	if d, err = ParseDocument([]byte(text), "a", base); err != nil || !d.Rules[0].TTL.Auto || d.Rules[0].Auto.CPU != 0.6 || *d.Rules[0].When.AskedAbove != 5 {
+		t.Errorf("%+v %v", d, err)
+	}
+	for text, want := range map[string]string{
+		"": "a is empty", "freshness: 3\n": "freshness", "streams:\n  max: 3\n": "streams", "freshness:\n  ttl: auto\n": "freshness.ttl is auto", "rules: [": "a: ",
+		"freshness:\n  degraded_after: 1ms\n": "degraded_after is 1ms", "rules:\n  - ttl: 1s\n": `name is ""`,
+	} {
+		if _, err := ParseDocument([]byte(text), "a", base); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v; want one with %q", text, err, want)
+		}
+	}
+}
+
+func FuzzParseDocument(f *testing.F) {
+	f.Add("freshness:\n  ttl: 250ms\nrules:\n  - name: a\n    when: {days: [0, 1]}\n    ttl: 1s\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		base := policy.Default()
+		if d, err := ParseDocument([]byte(text), "a", base); err == nil && d.Over(base).Validate() != nil {
+			t.Errorf("accepted what does not validate: %+v", d)
+		}
+	})
 }
 
 func FuzzLoad(f *testing.F) {

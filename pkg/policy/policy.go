@@ -195,3 +195,11 @@ func (d *Document) Over(p *Policy) *Policy {
 	}
 	return out
 }
+
+// Default is what nodes start with: every answer exact, but for searches in a rush. configs/yupiaod.yaml has the same rules with the arithmetic.
+func Default() *Policy {
+	p := Exact()
+	asked, changed := 200.0, 10.0
+	p.Rules = []Rule{{Name: "rush", When: When{AskedAbove: &asked, ChangedAbove: &changed}, Change: Change{TTL: &TTL{Fixed: 100 * time.Millisecond}}}}
+	return p
+}
