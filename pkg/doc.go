@@ -14,6 +14,7 @@
 //	view        what a query sees: runs of an OD with counts and states
 //	render      bytes
 //	answer      rendered answers, kept while they are true or as long as the policy says
+//	trial       what a rule set would do, from a sample of live queries and changes
 //	httpapi     gin: queries, streams, problems
 //	web         the page, embedded
 //	accuracy    how often offers held

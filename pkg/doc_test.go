@@ -113,7 +113,7 @@ func TestImportsGoUpstream(t *testing.T) {
 // The query side never imports booking, nor booking the query side.
 func TestBookingStandsApart(t *testing.T) {
 	authority := []string{"booking", "reservation", "store", "bookapi", "backend"}
-	query := []string{"replica", "view", "render", "httpapi", "web", "accuracy", "metrics", "node"}
+	query := []string{"replica", "view", "render", "trial", "governor", "httpapi", "web", "accuracy", "metrics", "node"}
 	imports(t, func(folder, file, path string) {
 		if strings.HasSuffix(file, "_test.go") {
 			return
