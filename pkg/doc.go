@@ -15,6 +15,7 @@
 //	render      bytes
 //	answer      rendered answers, kept while they are true or as long as the policy says
 //	trial       what a rule set would do, from a sample of live queries and changes
+//	governor    a TTL that moves by itself towards a target
 //	httpapi     gin: queries, streams, problems
 //	web         the page, embedded
 //	accuracy    how often offers held

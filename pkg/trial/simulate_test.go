@@ -12,7 +12,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/policy"
 )
 
-var seeds = flag.Int("seeds", 5, "worlds of skewed demand")
+var seeds = flag.Int("seeds", 4, "worlds of skewed demand")
 
 func fixed(d time.Duration) *policy.TTL { return &policy.TTL{Fixed: d} }
 
