@@ -50,8 +50,8 @@ type Options struct {
 	Memory int64
 	// Policy in force; it may be another each time. Default policy.Exact.
 	Policy func() *policy.Policy
-	// Auto is the present TTL of a rule whose TTL is auto. Default: its least.
-	Auto func(rule *policy.Rule) time.Duration
+	// Auto is the present TTL of a rule whose TTL is auto, and where to count what came of it. Default: the least TTL, counted nowhere.
+	Auto func(rule *policy.Rule) (time.Duration, *Score)
 }
 
 // Cache keeps answers. Safe for concurrent use.
@@ -87,7 +87,7 @@ func New(o Options) (*Cache, error) {
 		o.Policy = func() *policy.Policy { return exact }
 	}
 	if o.Auto == nil {
-		o.Auto = func(r *policy.Rule) time.Duration { return r.Auto.Min }
+		o.Auto = func(r *policy.Rule) (time.Duration, *Score) { return r.Auto.Min, nil }
 	}
 	kept, err := ristretto.NewCache(&ristretto.Config[uint64, *Entry]{NumCounters: 20 * o.Memory / typicalEntry, MaxCost: o.Memory, BufferItems: 64, Metrics: true})
 	if err != nil {

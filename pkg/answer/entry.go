@@ -43,6 +43,7 @@ type ruling struct {
 	effects policy.Effects
 	ttl     time.Duration
 	caching string
+	score   *Score // of a rule whose TTL is auto, or nil
 	judged  time.Time
 }
 
@@ -92,13 +93,13 @@ func (e *Entry) Serve(r *replica.Replica, now time.Time, d Demand) Served {
 	if h != nil && !d.Look && h.lasts(now) && h.rule.policy == e.cache.Policy() && h.answer.Of(r) {
 		if s := h.served(h.asOf, h.seen, h.proved, now, h.rule.ttl); d.allows(s.Age, s.Proved) {
 			e.cache.counts.ttl.Add(1)
-			if asked%truthEvery == 0 {
-				e.cache.truth.check(&e.request, h, r, now)
-			}
+			wrong := asked%truthEvery == 0 && e.cache.truth.check(&e.request, h, r, now)
+			h.rule.count(wrong)
 			return s
 		}
 	}
 	s := e.look(h, r, now)
+	e.held.Load().rule.count(false)
 	if d.Look {
 		s.Position = e.held.Load().answer.Position().String()
 	}
@@ -197,7 +198,7 @@ func (e *Entry) judge(a *view.Answer, now time.Time) ruling {
 	out.number, out.effects = p.Match(&f)
 	out.ttl = out.effects.TTL.Fixed
 	if out.effects.TTL.Auto {
-		out.ttl = e.cache.options.Auto(&p.Rules[out.number])
+		out.ttl, out.score = e.cache.options.Auto(&p.Rules[out.number])
 	}
 	out.caching = Caching(out.effects)
 	return out
@@ -213,6 +214,16 @@ func Caching(e policy.Effects) string {
 		text += fmt.Sprintf(", stale-while-revalidate=%d", e.StaleWhileRevalidate/time.Second)
 	}
 	return text
+}
+
+func (r *ruling) count(wrong bool) {
+	if r.score == nil {
+		return
+	}
+	r.score.served.Add(1)
+	if wrong {
+		r.score.wrong.Add(1)
+	}
 }
 
 func (e *Entry) facts(a *view.Answer, now time.Time) policy.Facts {

@@ -40,22 +40,33 @@ func (t *Truth) stats() TruthStats {
 	return out
 }
 
+// Score counts the answers under one rule, and how many were wrong as far as the sample tells. Safe for concurrent use.
+type Score struct{ served, wrong atomic.Uint64 }
+
+// Take gives what was counted since the last Take.
+func (s *Score) Take() (served, wrong float64) {
+	n, w := s.served.Swap(0), s.wrong.Swap(0)
+	return float64(n), min(float64(w*truthEvery), float64(n))
+}
+
 // check compares an answer that is being served with the truth.
-func (t *Truth) check(q *Request, h *held, r *replica.Replica, now time.Time) {
+func (t *Truth) check(q *Request, h *held, r *replica.Replica, now time.Time) (wrong bool) {
 	since, i := now.Sub(h.at), 0
 	for since > truthBounds[i] {
 		i++
 	}
 	t.checked[i].Add(1)
 	if h.answer.Current(r, q.Query, now) {
-		return
+		return false
 	}
 	truth := view.Look(r, q.Query, now)
 	body := render.Printer{Index: r.Index(), Lang: q.Lang}.Answer(nil, q.Query, truth)
-	if render.Tag(body) != h.page.Tag {
-		t.wrong[i].Add(1)
-		t.off[i].Add(difference(h.answer, truth))
+	if render.Tag(body) == h.page.Tag {
+		return false
 	}
+	t.wrong[i].Add(1)
+	t.off[i].Add(difference(h.answer, truth))
+	return true
 }
 
 // cell is a number on the screen.

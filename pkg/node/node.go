@@ -57,6 +57,7 @@ type Node struct {
 	keys     offer.Keys
 	accuracy accuracy.Record
 	answers  *answer.Cache
+	pilot    *pilot
 }
 
 // New connects to the feed and opens the listeners, so that what cannot work is known at once.
@@ -87,8 +88,9 @@ func (n *Node) open() (err error) {
 	if err != nil {
 		return err
 	}
+	n.pilot = newPilot(n.options.Log)
 	inForce := n.settings.Policy()
-	n.answers, err = answer.New(answer.Options{Memory: int64(n.settings.Answers.Memory) << 20, Policy: func() *policy.Policy { return inForce }})
+	n.answers, err = answer.New(answer.Options{Memory: int64(n.settings.Answers.Memory) << 20, Policy: func() *policy.Policy { return inForce }, Auto: n.pilot.ttl})
 	if err != nil {
 		return err
 	}
@@ -148,6 +150,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.follower.Run(ctx) })
 	group.Go(func() error { return feed.Outcomes(ctx, n.conn, n.accuracy.Add, n.brokenOutcome) })
 	group.Go(func() error { return n.logLoading(ctx) })
+	group.Go(func() error { return n.pilot.run(ctx) })
 	group.Go(func() error { return n.serve(ctx, n.public, handler, endStreams) })
 	if n.admin != nil {
 		group.Go(func() error { return n.serve(ctx, n.admin, n.adminHandler(), func() {}) })
