@@ -172,6 +172,9 @@ func spread(changes []change) []change {
 		if c.n >= 2 {
 			half := c
 			half.at, half.n = c.at-1, c.n/2
+			if len(out) > 0 {
+				half.at = max(half.at, out[len(out)-1].at)
+			}
 			out = append(out, half)
 			c.n, c.seats = c.n-half.n, nil
 		}

@@ -88,6 +88,7 @@ type Recorder struct {
 	swept   slot
 	budget  int
 	turn    int
+	polled  []*record
 	unseen  uint64
 	totals  queue[total]
 	keep    slot // how far back a sample reaches at present
@@ -316,10 +317,10 @@ func (r *Recorder) Run(ctx context.Context) {
 func (r *Recorder) poll() {
 	now := r.slot(r.o.Clock())
 	r.mu.Lock()
-	members := slices.Clone(r.members)
+	r.polled = append(r.polled[:0], r.members...)
 	r.mu.Unlock()
-	for i := range members {
-		k := members[(i+r.turn)%len(members)] // by turns, so that a budget that runs out is not always the same keys'
+	for i := range r.polled {
+		k := r.polled[(i+r.turn)%len(r.polled)] // by turns, so that a budget that runs out is not always the same keys'
 		if k.poll(k.probe, now, r.at, &r.budget) {
 			r.unseen++
 		}

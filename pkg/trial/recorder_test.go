@@ -335,6 +335,16 @@ func BenchmarkAsked(b *testing.B) {
 	}
 }
 
+// BenchmarkPoll is one of the 50 polls in a second, of 640 keys that have not changed.
+func BenchmarkPoll(b *testing.B) {
+	w := newWorld(1, 20_000, Options{})
+	w.zipfTrace(3000, 2000, 1.06)
+	b.ReportAllocs()
+	for b.Loop() {
+		w.poll()
+	}
+}
+
 func BenchmarkSimulate(b *testing.B) {
 	w := newWorld(1, 20_000, Options{})
 	w.zipfTrace(3000, 2000, 1.06)

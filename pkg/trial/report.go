@@ -39,8 +39,12 @@ func Compare(s *Sample, inForce, tried *policy.Policy, c Costs) *Report {
 // WriteText writes the report for a terminal of 100 columns. It returns the writer's error.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "sample of %.0f s: %d of %d requests, by %d queries: %d hot ones, and %s of the others\n\n",
+	fmt.Fprintf(&b, "sample of %.0f s: %d of %d requests, by %d queries: %d hot ones, and %s of the others\n",
 		r.InForce.Seconds, r.Recorded, r.Requests, r.Keys, r.HotKeys, percent(r.SamplingRate))
+	if r.Unseen > 0 {
+		fmt.Fprintf(&b, "%d changes came too fast to be looked at in time: fewer answers may seem wrong than are\n", r.Unseen)
+	}
+	b.WriteByte('\n')
 	r.writeBoth(&b)
 	writeRules(&b, "in force", r.InForce.ByRule)
 	writeRules(&b, "tried", r.Tried.ByRule)

@@ -143,6 +143,35 @@ func TestSampleOfSkewedDemand(t *testing.T) {
 	}
 }
 
+// X1, X2: where many requests and changes fall into one slot, in any order, the hit ratio is right to 3 points.
+func TestManyInASlot(t *testing.T) {
+	for _, tt := range []struct{ asks, changes float64 }{{1000, 300}, {1000, 30}, {100, 300}, {5000, 1000}, {20, 20}} {
+		w := newWorld(1, 1, Options{Looks: 1 << 30})
+		n := newNaive(all(0))
+		w.naive = append(w.naive, n)
+		for at := range slot(1000) {
+			w.now = epoch.Add(time.Duration(at) * 10 * time.Millisecond)
+			if at%2 == 0 {
+				w.poll()
+			}
+			for range poisson(w.r, (tt.asks+tt.changes)/100) {
+				if w.r.Float64()*(tt.asks+tt.changes) < tt.asks {
+					w.ask(w.queries[0], at)
+				} else {
+					w.queries[0].change(w.r, at, true)
+				}
+			}
+		}
+		s, err := w.rec.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Simulate(s, all(0), Costs{}).HitRatio; math.Abs(got-n.hitRatio()) > 0.03 {
+			t.Errorf("%+v: hit ratio %.3f, want %.3f", tt, got, n.hitRatio())
+		}
+	}
+}
+
 // zipfTrace asks the n-th query n^-s as often as the first. What is asked more changes more, as the root of it: the first some 4 times/s.
 func (w *world) zipfTrace(slots slot, rate, s float64) {
 	asks, changes := newDraw(len(w.queries), s), newDraw(len(w.queries), s/2)
