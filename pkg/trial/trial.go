@@ -20,6 +20,7 @@
 package trial
 
 import (
+	"slices"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/policy"
@@ -133,4 +134,19 @@ func RuleCurve(s *Sample, p *policy.Policy, rule int, ttls []time.Duration) (wro
 		wrong, ok = append(wrong, r.Wrong), r.Share > 0
 	}
 	return wrong, ok
+}
+
+// Model is a RuleCurve as a function: straight lines between its points. It knows nothing outside of them. The TTLs rise.
+func Model(ttls []time.Duration, wrong []float64) func(ttl time.Duration) (share float64, known bool) {
+	return func(ttl time.Duration) (float64, bool) {
+		i, exact := slices.BinarySearch(ttls, ttl)
+		switch {
+		case len(wrong) != len(ttls) || i == len(ttls) || i == 0 && !exact:
+			return 0, false
+		case exact:
+			return wrong[i], true
+		}
+		part := float64(ttl-ttls[i-1]) / float64(ttls[i]-ttls[i-1])
+		return wrong[i-1] + part*(wrong[i]-wrong[i-1]), true
+	}
 }
