@@ -133,6 +133,19 @@ func TestParseDocument(t *testing.T) {
 	}
 }
 
+// The rules that the README shows are good ones.
+func TestReadmeRules(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rules, found := strings.Cut(string(text), "```yaml\nrules:")
+	rules, _, _ = strings.Cut(rules, "```")
+	if d, err := ParseDocument([]byte("rules:"+rules), "README.md", policy.Default()); !found || err != nil || len(d.Rules) != 1 {
+		t.Errorf("found %t: %v", found, err)
+	}
+}
+
 func FuzzParseDocument(f *testing.F) {
 	f.Add("freshness:\n  ttl: 250ms\nrules:\n  - name: a\n    when: {days: [0, 1]}\n    ttl: 1s\n")
 	f.Fuzz(func(t *testing.T, text string) {
