@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -328,6 +329,49 @@ func BenchmarkFlood(b *testing.B) {
 	b.ResetTimer()
 	b.ReportMetric(100*g.flood(b.N), "%hot-hits")
 	b.ReportMetric(float64(g.cache.Stats().Bytes), "bytes-kept")
+}
+
+// E5: what is kept weighs no more than it is said to.
+func TestWeight(t *testing.T) {
+	const keys = 2000
+	g := newRig(t, 64<<20)
+	for range 2 {
+		for i := range keys {
+			g.ask(fmt.Sprint("warm", i), Demand{})
+		}
+		g.settle()
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, said := heap(), g.cache.Stats()
+	for range 2 {
+		for i := range keys {
+			q := g.request(fmt.Sprint("k", i))
+			query := *q.Query // each entry has its own, as from a parser
+			q.Query = &query
+			e := g.cache.Find(q.Key, g.replica.Index(), g.now)
+			if e == nil {
+				e = g.cache.Join(q, g.now)
+			}
+			s := e.Serve(g.replica, g.now, Demand{})
+			for range 3 {
+				s.In(Gzip)
+				s.In(Zstd)
+			}
+		}
+		g.settle()
+	}
+	after, now := heap(), g.cache.Stats()
+	grown, told := float64(after)-float64(before), float64(now.Bytes-said.Bytes)
+	t.Logf("%d entries: %.0f bytes each, %.0f said", now.Entries-said.Entries, grown/float64(now.Entries-said.Entries), told/float64(now.Entries-said.Entries))
+	if now.Entries-said.Entries < keys*9/10 || grown > 1.1*told {
+		t.Errorf("%d entries grew the heap by %.0f; %.0f were said", now.Entries-said.Entries, grown, told)
+	}
 }
 
 // The traps of ristretto that this package steps around; if one of these fails, the library has changed and answer.go can be simpler.

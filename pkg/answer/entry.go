@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -27,9 +28,10 @@ type Entry struct {
 
 // held is an answer and what is known of it. It is not changed once it is made.
 type held struct {
-	page   *Page
-	answer *view.Answer
-	rule   ruling
+	page    *Page
+	answer  *view.Answer // without its offers, which are in the page
+	numbers []number
+	rule    ruling
 	// What was known of the age when the answer was last seen to be true; until when it is served without another look.
 	asOf, seen time.Time
 	proved     bool
@@ -148,17 +150,28 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 	}
 	a := view.Look(r, e.request.Query, now)
 	position := a.Position()
-	body := render.Printer{Index: r.Index(), Lang: e.request.Lang}.Answer(make([]byte, 0, 256+700*len(a.Offers)), e.request.Query, a)
-	next := &held{page: newPage(body, position.String(), a.Behind), answer: a}
+	scratch := scratches.Get().(*[]byte)
+	*scratch = render.Printer{Index: r.Index(), Lang: e.request.Lang}.Answer((*scratch)[:0], e.request.Query, a)
+	next := &held{page: newPage(bytes.Clone(*scratch), position.String(), a.Behind), answer: a, numbers: numbers(a)}
+	a.Offers = nil
+	scratches.Put(scratch)
 	if before != nil {
 		next.rule = before.rule
 	}
 	next = e.hold(next, asOf, seen, proved, now)
-	if cost := next.page.cost(len(e.request.Key)); before == nil || cost > e.cost+e.cost/4 || cost < e.cost/2 {
+	if cost := next.cost(len(e.request.Key)); before == nil || cost > e.cost+e.cost/4 || cost < e.cost/2 {
 		e.cost = cost
 		e.cache.keep(e, cost)
 	}
 	return next, true
+}
+
+// scratches are where answers are rendered; what is kept has no room to spare.
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
+
+// cost in bytes, with room for the compressed forms, which are about a third of the body together.
+func (h *held) cost(key int) int64 {
+	return int64(entryBytes + key + len(h.page.Body)*4/3 + 40*len(h.numbers))
 }
 
 // vouch notes that the answer was seen to be true.

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"hash/maphash"
 	"sync/atomic"
 	"time"
 
@@ -65,43 +66,50 @@ func (t *Truth) check(q *Request, h *held, r *replica.Replica, now time.Time) (w
 		return false
 	}
 	t.wrong[i].Add(1)
-	t.off[i].Add(difference(h.answer, truth))
+	t.off[i].Add(difference(h.numbers, numbers(truth)))
 	return true
 }
 
-// cell is a number on the screen.
-type cell struct {
-	run      rail.RunID
-	from, to rail.StopIndex
-	class    rail.Class
+// number is one on the screen: what is left in a class of a run between two stops, told apart by a hash.
+type number struct {
+	cell uint64
+	left rail.SeatCount
 }
 
-// difference is the sum of seats by which the numbers of two answers differ.
-func difference(a, b *view.Answer) (sum uint64) {
-	left := map[cell]rail.SeatCount{}
+// cellSeed is of this process: numbers never leave it.
+var cellSeed = maphash.MakeSeed()
+
+func numbers(a *view.Answer) []number {
+	n := 0
+	for i := range a.Offers {
+		n += len(a.Offers[i].Classes)
+	}
+	all := make([]number, 0, n)
 	for i := range a.Offers {
 		o := &a.Offers[i]
 		for _, c := range o.Classes {
-			left[cell{o.Run, o.From, o.To, c.Class}] = c.Remaining
+			cell := maphash.Comparable(cellSeed, struct {
+				run      rail.RunID
+				from, to rail.StopIndex
+				class    rail.Class
+			}{o.Run, o.From, o.To, c.Class})
+			all = append(all, number{cell, c.Remaining})
 		}
 	}
-	for i := range b.Offers {
-		o := &b.Offers[i]
-		for _, c := range o.Classes {
-			key := cell{o.Run, o.From, o.To, c.Class}
-			sum += apart(left[key], c.Remaining)
-			delete(left, key)
-		}
-	}
-	for _, n := range left {
-		sum += uint64(n)
-	}
-	return sum
+	return all
 }
 
-func apart(a, b rail.SeatCount) uint64 {
-	if a > b {
-		a, b = b, a
+// difference is the sum of seats by which two answers differ; a number that one of them lacks counts as 0 there.
+func difference(a, b []number) (sum uint64) {
+	left := make(map[uint64]rail.SeatCount, len(a))
+	for _, n := range a {
+		left[n.cell] += n.left
 	}
-	return uint64(b - a)
+	for _, n := range b {
+		left[n.cell] -= n.left
+	}
+	for _, d := range left {
+		sum += uint64(max(d, -d))
+	}
+	return sum
 }
