@@ -34,7 +34,7 @@
 //	board       answers as a table in a terminal
 //	testkit     what the tests of several packages share
 //
-// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event, gin in httpapi, ristretto and compress in answer, Prometheus in metrics, viper in config.
+// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event, gin in httpapi, ristretto and compress in answer, Prometheus in metrics, viper and fsnotify in config.
 //
 // Where is the rule for a lost event? In replica, rule R3; its code is replica/writer.go and replica/repair.go.
 package pkg

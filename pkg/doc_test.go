@@ -25,6 +25,7 @@ var owners = map[string][]string{
 	"github.com/klauspost/compress":              {"pkg/answer"},
 	"github.com/prometheus/client_golang":        {"pkg/metrics"},
 	"github.com/spf13/viper":                     {"pkg/config"},
+	"github.com/fsnotify/fsnotify":               {"pkg/config"},
 	"github.com/spf13/cobra":                     {"cmd/yupiao", "cmd/yupiaod", "cmd/bookingd"},
 	"github.com/cespare/xxhash":                  {"pkg/render"},
 	"github.com/jackc/pgx":                       {"pkg/store"},

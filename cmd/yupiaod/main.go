@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/node"
@@ -35,17 +36,35 @@ func execute() int {
 }
 
 func run(ctx context.Context, file string) error {
-	settings, err := config.LoadNode(file)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	var n *node.Node
+	var log *slog.Logger
+	live, err := config.OpenLive(file, config.LiveOptions{
+		Hup: hup, OnChange: func(s *config.Node) { n.Follow(s) }, OnTrouble: func(err error) { tell(log, err) }, // once it runs
+	})
 	if err != nil {
 		return err
 	}
-	log := logger(settings.Log)
-	n, err := node.New(settings, node.Options{Log: log})
-	if err != nil {
+	settings := live.Current()
+	log = logger(settings.Log)
+	if n, err = node.New(*settings, node.Options{Log: log, Refused: live.Trouble}); err != nil {
 		return err
 	}
 	log.Info("listening", "http", n.Address(), "admin", n.AdminAddress(), "feed", settings.Feed.URL)
-	return n.Run(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return n.Run(ctx) })
+	group.Go(func() error { return live.Run(ctx) })
+	return group.Wait()
+}
+
+func tell(log *slog.Logger, err error) {
+	if err != nil {
+		log.Error("settings refused, the last good ones stay in force", "error", err)
+		return
+	}
+	log.Info("the settings file is in force again")
 }
 
 func logger(s config.Log) *slog.Logger {

@@ -5,6 +5,8 @@
 //	C1 A file that is empty, not YAML, or holds an unknown key or a value of the wrong kind is refused; the error names the file and the key.
 //	C2 A key that neither the file nor the environment gives has its default. The environment stands above the file.
 //	C3 Every key of the shipped files is known, and every known key is in them.
+//	C4 A file that changes while the node runs takes hold as a whole or not at all: the last good settings stay in force, and it is told why.
+//	C5 A change of a key that needs a restart is refused, with its section's name.
 package config
 
 import (

@@ -76,6 +76,8 @@ func TestRefused(t *testing.T) {
 		"bad duration":      {"freshness:\n  degraded_after: soon\n", "degraded_after"},
 		"bare number":       {"freshness:\n  degraded_after: [2]\n", "degraded_after"},
 		"out of range":      {"freshness:\n  degraded_after: 1ms\n", "freshness: degraded_after is 1ms; want 500ms to 1h0m0s"},
+		"no unit":           {"freshness:\n  ttl: 7\n", "7 has no unit; want a duration such as 500ms"},
+		"no percent":        {"rules:\n  - name: a\n    ttl: auto\n    auto: {cpu: 60, max: 1s}\n", "60 has no unit; want a percentage"},
 		"a rule's key":      {"rules:\n  - name: a\n    when:\n      dayz: [0, 1]\n    ttl: 1s\n", "dayz"},
 		"a rule's value":    {"rules:\n  - name: a\n    ttl: soon\n", `ttl is "soon"; want a duration such as 500ms, or auto`},
 		"a rule's sense":    {"rules:\n  - name: a\n    when:\n      days: [1, 0]\n    ttl: 1s\n", "rules[0] (a): when.days is [1 0]"},

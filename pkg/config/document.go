@@ -3,6 +3,8 @@ package config
 import (
 	"bytes"
 	"fmt"
+	"reflect"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
@@ -38,5 +40,17 @@ func ParseDocument(data []byte, source string, base *policy.Policy) (*policy.Doc
 // instead of each item over the default's.
 func strictly(c *mapstructure.DecoderConfig) {
 	c.WeaklyTypedInput, c.ZeroFields = false, true
-	c.DecodeHook = mapstructure.ComposeDecodeHookFunc(mapstructure.StringToTimeDurationHookFunc(), mapstructure.TextUnmarshallerHookFunc())
+	c.DecodeHook = mapstructure.ComposeDecodeHookFunc(mapstructure.DecodeHookFuncType(noBareNumbers), mapstructure.StringToTimeDurationHookFunc(), mapstructure.TextUnmarshallerHookFunc())
+}
+
+// noBareNumbers refuses a number where a duration or a percentage belongs: it would be one of nanoseconds, or a hundred times as much.
+func noBareNumbers(from, to reflect.Type, value any) (any, error) {
+	switch {
+	case from == to || from.Kind() == reflect.String || from.Kind() == reflect.Pointer || from.Kind() == reflect.Struct:
+	case to == reflect.TypeFor[time.Duration]():
+		return nil, fmt.Errorf("%v has no unit; want a duration such as 500ms or 2s", value)
+	case to == reflect.TypeFor[policy.Share]():
+		return nil, fmt.Errorf("%v has no unit; want a percentage such as 60%%", value)
+	}
+	return value, nil
 }

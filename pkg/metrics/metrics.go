@@ -43,10 +43,16 @@ type collector struct {
 }
 
 // Handler serves a node's metrics.
-func Handler(source Source, record *accuracy.Record, kept func() answer.Stats, clock func() time.Time) http.Handler {
+func Handler(source Source, record *accuracy.Record, kept func() answer.Stats, refused func() error, clock func() time.Time) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(source, clock), newOffers(record), newAnswers(kept))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(source, clock), newOffers(record), newAnswers(kept), newRefused(refused))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+// newRefused tells whether the settings in the file are in force.
+func newRefused(refused func() error) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "yupiao_settings_refused", Help: "1 while the settings file cannot be used and earlier settings are in force; the log says why."},
+		func() float64 { return flag(refused() != nil) })
 }
 
 func newCollector(source Source, clock func() time.Time) *collector {

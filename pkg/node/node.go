@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,6 +45,8 @@ type Options struct {
 	Log *slog.Logger
 	// Between, if set, stands between the feed and the replica (see replica.Options).
 	Between func(feed.Sink) feed.Sink
+	// Refused, if set, says why changed settings are not in force, for the metrics.
+	Refused func() error
 }
 
 // Node is a query node that listens. Run it.
@@ -58,6 +61,7 @@ type Node struct {
 	accuracy accuracy.Record
 	answers  *answer.Cache
 	pilot    *pilot
+	policy   atomic.Pointer[policy.Policy]
 }
 
 // New connects to the feed and opens the listeners, so that what cannot work is known at once.
@@ -67,6 +71,9 @@ func New(settings config.Node, o Options) (*Node, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Refused == nil {
+		o.Refused = func() error { return nil }
 	}
 	n := &Node{settings: settings, options: o}
 	if err := n.open(); err != nil {
@@ -89,8 +96,8 @@ func (n *Node) open() (err error) {
 		return err
 	}
 	n.pilot = newPilot(n.options.Log)
-	inForce := n.settings.Policy()
-	n.answers, err = answer.New(answer.Options{Memory: int64(n.settings.Answers.Memory) << 20, Policy: func() *policy.Policy { return inForce }, Auto: n.pilot.ttl})
+	n.policy.Store(n.settings.Policy())
+	n.answers, err = answer.New(answer.Options{Memory: int64(n.settings.Answers.Memory) << 20, Policy: n.policy.Load, Auto: n.pilot.ttl})
 	if err != nil {
 		return err
 	}
@@ -118,6 +125,13 @@ func (n *Node) close() {
 			_ = l.Close() // a served one is closed already
 		}
 	}
+}
+
+// Follow takes what can change while the node runs from settings that have changed. It holds for the next request. Safe for concurrent use.
+func (n *Node) Follow(settings *config.Node) {
+	n.policy.Store(settings.Policy())
+	n.pilot.forget()
+	n.options.Log.Info("settings", "ttl", settings.Freshness.TTL, "rules", len(settings.Rules))
 }
 
 // Address is where queries are answered.
@@ -177,7 +191,7 @@ func (n *Node) handler(streams context.Context) (http.Handler, error) {
 
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler(n.follower, &n.accuracy, n.answers.Stats, n.options.Clock))
+	mux.Handle("GET /metrics", metrics.Handler(n.follower, &n.accuracy, n.answers.Stats, n.options.Refused, n.options.Clock))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)

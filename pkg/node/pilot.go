@@ -54,6 +54,13 @@ func (p *pilot) ttl(r *policy.Rule) (time.Duration, *answer.Score) {
 	return h.governor.TTL(), &h.score
 }
 
+// forget lets go of all rules: those of another policy begin anew.
+func (p *pilot) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.rules)
+}
+
 // steerEvery is how often a TTL may move.
 const steerEvery = time.Second
 

@@ -1,0 +1,193 @@
+package config
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+// LiveOptions of a Live; zero values take the defaults.
+type LiveOptions struct {
+	// Hup, if set, makes it look at the file at once; a program passes SIGHUP.
+	Hup <-chan os.Signal
+	// OnChange is told of settings that are in force from now on.
+	OnChange func(*Node)
+	// OnTrouble is told why what is in the file is not in force; nil when it is again.
+	OnTrouble func(error)
+	// Poll is how often the file is looked at whatever the file system tells. Default 30 s.
+	Poll time.Duration
+	// Settle is how long it waits after the last sign of a change, since files are written in steps. Default 100 ms.
+	Settle time.Duration
+}
+
+func (o LiveOptions) orDefault() LiveOptions {
+	if o.OnChange == nil {
+		o.OnChange = func(*Node) {}
+	}
+	if o.OnTrouble == nil {
+		o.OnTrouble = func(error) {}
+	}
+	if o.Poll <= 0 {
+		o.Poll = 30 * time.Second
+	}
+	if o.Settle <= 0 {
+		o.Settle = 100 * time.Millisecond
+	}
+	return o
+}
+
+// Live is a node's settings that follow their file (C4, C5). Its methods are safe for concurrent use.
+type Live struct {
+	path    string
+	options LiveOptions
+	current atomic.Pointer[Node]
+	trouble atomic.Pointer[error]
+
+	// Of Run alone: the content that is in force, and the one that was looked at last.
+	inForce, tried digest
+}
+
+// digest tells contents apart; the zero one is that of no file.
+type digest [sha256.Size]byte
+
+// OpenLive reads the settings. Run it, so that they follow the file.
+func OpenLive(path string, o LiveOptions) (*Live, error) {
+	l := &Live{path: path, options: o.orDefault()}
+	l.inForce, _ = digestOf(path) // one that cannot be read is refused next
+	l.tried = l.inForce
+	n, err := LoadNode(path)
+	if err != nil {
+		return nil, err
+	}
+	l.current.Store(&n)
+	return l, nil
+}
+
+func digestOf(path string) (digest, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return digest{}, err
+	}
+	return sha256.Sum256(data), nil
+}
+
+// Current is the settings in force: the last good ones. Do not modify them.
+func (l *Live) Current() *Node { return l.current.Load() }
+
+// Trouble says why what is in the file is not in force; nil if it is.
+func (l *Live) Trouble() error {
+	if err := l.trouble.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Run follows the file until ctx ends. The folder is watched, since a file that is replaced or removed is watched no longer, and the file is looked at now and then
+// in case that the file system tells nothing.
+func (l *Live) Run(ctx context.Context) error {
+	if l.path == "" {
+		<-ctx.Done()
+		return nil
+	}
+	events, stop := watchFolder(filepath.Dir(l.path))
+	defer stop()
+	poll := time.NewTicker(l.options.Poll)
+	defer poll.Stop()
+	settle := time.NewTimer(l.options.Settle) // it may have changed since it was opened
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-events:
+			settle.Reset(l.options.Settle)
+		case <-settle.C:
+			l.look(false)
+		case <-poll.C:
+			l.look(false)
+		case <-l.options.Hup:
+			l.look(true)
+		}
+	}
+}
+
+// watchFolder tells of whatever happens in a folder. Without a watcher, nothing is told and the poll has to do.
+func watchFolder(folder string) (events <-chan fsnotify.Event, stop func()) {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, func() {}
+	}
+	_ = w.Add(folder) // as without a watcher
+	go func() {
+		for range w.Errors { // an overflow loses events, which the poll finds
+		}
+	}()
+	return w.Events, func() { _ = w.Close() }
+}
+
+// look takes the file's content if it is another than the one looked at last, or anyway.
+func (l *Live) look(anyway bool) {
+	d, err := digestOf(l.path)
+	switch {
+	case err != nil:
+		l.refuse(fmt.Errorf("%w: %w", ErrInvalid, err))
+	case d == l.inForce:
+		l.accept()
+	case d != l.tried || anyway:
+		l.take(d)
+	}
+	l.tried = d
+}
+
+func (l *Live) take(d digest) {
+	next, err := LoadNode(l.path)
+	if err == nil {
+		err = l.current.Load().canBecome(&next)
+	}
+	if err != nil {
+		l.refuse(err)
+		return
+	}
+	l.inForce = d
+	l.current.Store(&next)
+	l.accept()
+	l.options.OnChange(&next)
+}
+
+func (l *Live) accept() {
+	if l.trouble.Swap(nil) != nil {
+		l.options.OnTrouble(nil)
+	}
+}
+
+// refuse notes a trouble, and tells of it once.
+func (l *Live) refuse(err error) {
+	if before := l.trouble.Swap(&err); before == nil || (*before).Error() != err.Error() {
+		l.options.OnTrouble(err)
+	}
+}
+
+// canBecome reports the keys that differ and need a restart.
+func (n *Node) canBecome(next *Node) error {
+	var keys []string
+	before, after := reflect.ValueOf(n).Elem(), reflect.ValueOf(next).Elem()
+	for i, section := range reflect.VisibleFields(before.Type()) {
+		if name := section.Tag.Get("mapstructure"); !reloads[name] && !reflect.DeepEqual(before.Field(i).Interface(), after.Field(i).Interface()) {
+			keys = append(keys, name)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: what has changed in %s needs a restart; nothing of the file is taken before it", ErrInvalid, strings.Join(keys, ", "))
+}
+
+// reloads are the sections that take hold while the node runs.
+var reloads = map[string]bool{"freshness": true, "rules": true}
