@@ -331,6 +331,33 @@ func BenchmarkFlood(b *testing.B) {
 	b.ReportMetric(float64(g.cache.Stats().Bytes), "bytes-kept")
 }
 
+// E1: an answer ends with the replica that it was read from.
+func TestAnotherReplica(t *testing.T) {
+	g := newRig(t, 1<<20)
+	g.ttl(time.Hour)
+	g.keepIn("k")
+	e := g.cache.Find("k", g.replica.Index(), g.now)
+	g.replica = testkit.Railway(func() time.Time { return g.now })
+	g.sell()
+	if s := e.Serve(g.replica, g.now, Demand{}); !bytes.Equal(s.Body, g.truth()) {
+		t.Error("served from a replica that was swapped out")
+	}
+}
+
+// E5: a key that is asked once is not kept.
+func TestOnceIsNotKept(t *testing.T) {
+	g := newRig(t, 1<<20)
+	g.ask("once", Demand{})
+	g.settle()
+	if n := g.cache.Stats().Entries; n != 0 {
+		t.Errorf("%d kept", n)
+	}
+	g.keepIn("twice")
+	if n := g.cache.Stats().Entries; n != 1 {
+		t.Errorf("%d kept", n)
+	}
+}
+
 // E5: what is kept weighs no more than it is said to.
 func TestWeight(t *testing.T) {
 	const keys = 2000

@@ -184,6 +184,26 @@ func TestCoversIsTrue(t *testing.T) {
 	}
 }
 
+// T2: either of two openings is enough, so each must be covered.
+func TestCoversOpening(t *testing.T) {
+	short, long := time.Minute, time.Hour
+	for _, c := range []struct {
+		a, b When
+		want bool
+	}{
+		{When{OpensWithin: long, OpenedWithin: long}, When{OpensWithin: short, OpenedWithin: long}, true},
+		{When{OpensWithin: long}, When{OpensWithin: short}, true},
+		{When{OpensWithin: short, OpenedWithin: long}, When{OpensWithin: long, OpenedWithin: short}, false},
+		{When{OpensWithin: long, OpenedWithin: short}, When{OpensWithin: short, OpenedWithin: long}, false},
+		{When{OpensWithin: long}, When{}, false},
+		{When{}, When{OpensWithin: long}, true},
+	} {
+		if got := c.a.covers(&c.b); got != c.want {
+			t.Errorf("%+v covers %+v: %t", c.a, c.b, got)
+		}
+	}
+}
+
 // T2: a rule behind one that matches everything is refused, and named with it.
 func TestUnreachable(t *testing.T) {
 	ttl := Change{TTL: &TTL{Fixed: time.Second}}
