@@ -122,6 +122,7 @@ func BenchmarkLoad(b *testing.B) {
 func BenchmarkVisible(b *testing.B) {
 	s, err := sample.Schedule(today(), 2, formation.Default())
 	must(b, err)
+	s.Network.SaleDays = 15 // open by the clock, whatever the hour
 	r := open(b, s, today(), 2)
 	f, end := follow(b, r)
 	defer end()
