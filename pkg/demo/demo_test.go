@@ -113,6 +113,11 @@ func TestBadOptions(t *testing.T) {
 	}
 }
 
+// tomorrow is a date on sale whatever the hour: that of the railway, not of a clock elsewhere.
+func tomorrow() string {
+	return (rail.DateOf(time.Now(), time.FixedZone("CST", 8*3600)) + 1).String()
+}
+
 // browse opens a page in headless Chromium.
 func browse(t *testing.T, url string) context.Context {
 	t.Helper()
@@ -149,7 +154,7 @@ func TestBookOnThePage(t *testing.T) {
 	o := options()
 	o.HTTP, o.Booking, o.SalesPerSecond, o.Data = freeAddress(t), freeAddress(t), 0, t.TempDir()
 	address, stop := startAndStop(t, o)
-	date := (rail.DateOf(time.Now(), time.UTC) + 2).String()
+	date := tomorrow()
 	ctx := browse(t, "http://"+address+"/?from=city:BJP&to=city:SHH&date="+date+"&lang=en")
 	do := func(what string, steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
@@ -196,7 +201,7 @@ func TestBookOnThePage(t *testing.T) {
 // The page, as a traveller sees it: type, choose, search, and see a count change by itself.
 func TestPageInBrowser(t *testing.T) {
 	address, _ := start(t, options())
-	date := (rail.DateOf(time.Now(), time.UTC) + 2).String()
+	date := tomorrow()
 	ctx := browse(t, "http://"+address+"/?from=city:BJP&to=city:SHH&date="+date+"&lang=en")
 	if err := chromedp.Do(ctx, chromedp.WaitVisible(".train .count")); err != nil {
 		t.Fatal(err)
