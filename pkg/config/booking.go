@@ -95,13 +95,11 @@ func DefaultBooking() Booking {
 // LoadBooking reads a booking backend's settings from a file; an empty path means defaults and environment alone.
 func LoadBooking(path string) (Booking, error) {
 	b := DefaultBooking()
-	if err := load(path, os.Environ(), &b); err != nil {
+	t, err := load(path, os.Environ(), &b)
+	if err != nil {
 		return Booking{}, err
 	}
-	if err := b.Validate(); err != nil {
-		return Booking{}, fmt.Errorf("%s: %w", source(path), err)
-	}
-	return b, nil
+	return b, t.mark(b.Validate())
 }
 
 // Validate reports the settings that cannot be used.
@@ -165,14 +163,14 @@ func fees(all []reservation.Fee) error {
 
 func secrets(all []string) error {
 	if _, err := payment.ParseSecrets(all); err != nil {
-		return fmt.Errorf("%w: payment.webhook_secrets: %w", ErrInvalid, err)
+		return &fault{webhookSecrets, fmt.Sprintf("%s: %v", webhookSecrets, err)}
 	}
 	return nil
 }
 
 func formations(rules formation.Rules) error {
 	if err := rules.Validate(); err != nil {
-		return fmt.Errorf("%w: formations: %w", ErrInvalid, err)
+		return &fault{"formations", fmt.Sprintf("formations: %v", err)}
 	}
 	return nil
 }

@@ -2,11 +2,11 @@
 //
 // Invariants (cited by the tests as C1...):
 //
-//	C1 A file that is empty, not YAML, or holds an unknown key or a value of the wrong kind is refused; the error names the file and the key.
+//	C1 A file that is empty, not YAML, or holds an unknown key or a value of the wrong kind is refused; the error names the file, the line and the key.
 //	C2 A key that neither the file nor the environment gives has its default. The environment stands above the file.
 //	C3 Every key of the shipped files is known, and every known key is in them.
 //	C4 A file that changes while the node runs takes hold as a whole or not at all: the last good settings stay in force, and it is told why.
-//	C5 A change of a key that needs a restart is refused, with its section's name.
+//	C5 A change of a key that needs a restart is refused, with the key's name.
 package config
 
 import (
@@ -46,6 +46,8 @@ type Node struct {
 	Offers  Offers        `mapstructure:"offers"`
 	Page    Page          `mapstructure:"page"`
 	Log     Log           `mapstructure:"log"`
+	// Origins tell where each value comes from, by key such as freshness.ttl: an environment variable, "file:line", or nothing for a default.
+	Origins map[string]string `mapstructure:"-"`
 }
 
 // HTTP is the public listener.
@@ -133,13 +135,12 @@ func DefaultNode() Node {
 // LoadNode reads a node's settings from a file; an empty path means defaults and environment alone.
 func LoadNode(path string) (Node, error) {
 	n := DefaultNode()
-	if err := load(path, os.Environ(), &n); err != nil {
+	t, err := load(path, os.Environ(), &n)
+	if err != nil {
 		return Node{}, err
 	}
-	if err := n.Validate(); err != nil {
-		return Node{}, fmt.Errorf("%s: %w", source(path), err)
-	}
-	return n, nil
+	n.Origins = t.origins()
+	return n, t.mark(n.Validate())
 }
 
 // Validate reports the first setting that cannot be used.
@@ -147,7 +148,7 @@ func (n *Node) Validate() error {
 	return errors.Join(
 		address("http.address", n.HTTP.Address, false), address("admin.address", n.Admin.Address, true),
 		within("http.drain", n.HTTP.Drain, 0, 10*time.Minute),
-		rules(n.Policy()),
+		n.Policy().Validate(),
 		within("answers.memory_mib", n.Answers.Memory, 1, 1<<20), within("answers.position_wait", n.Answers.PositionWait, time.Millisecond, 10*time.Second),
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
 		base("page.booking", n.Page.Booking),
@@ -155,15 +156,8 @@ func (n *Node) Validate() error {
 	)
 }
 
-func rules(p *policy.Policy) error {
-	if err := p.Validate(); err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	return nil
-}
-
 func invalid(key string, value any, want string) error {
-	return fmt.Errorf("%w: %s is %v; want %s", ErrInvalid, key, value, want)
+	return &fault{key, fmt.Sprintf("%s is %v; want %s", key, value, want)}
 }
 
 func address(key, value string, mayBeEmpty bool) error {
@@ -202,51 +196,43 @@ func oneOf(key, value string, all ...string) error {
 	return nil
 }
 
-func source(path string) string {
-	if path == "" {
-		return "environment"
-	}
-	return path
-}
-
 // load merges defaults (what into holds), file and environment into the struct, strictly (C1, C2).
-func load(path string, environ []string, into any) error {
+func load(path string, environ []string, into any) (*text, error) {
 	v := viper.New()
 	defaults := map[string]any{}
 	if err := mapstructure.Decode(into, &defaults); err != nil {
-		return fmt.Errorf("read defaults: %w", err)
+		return nil, fmt.Errorf("read defaults: %w", err)
 	}
 	if err := v.MergeConfigMap(defaults); err != nil {
-		return fmt.Errorf("read defaults: %w", err)
+		return nil, fmt.Errorf("read defaults: %w", err)
 	}
+	t := &text{source: "environment"}
 	if path != "" {
-		if err := mergeFile(v, path); err != nil {
-			return err
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		if t, err = merge(v, data, path); err != nil {
+			return nil, err
 		}
 	}
-	if err := mergeEnvironment(v, environ); err != nil {
-		return err
+	if err := mergeEnvironment(v, environ, t); err != nil {
+		return nil, err
 	}
-	err := v.UnmarshalExact(into, strictly)
-	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrInvalid, source(path), err)
-	}
-	return nil
+	return t, t.mark(v.UnmarshalExact(into, strictly))
 }
 
-func mergeFile(v *viper.Viper, path string) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
+// merge reads a text into viper.
+func merge(v *viper.Viper, data []byte, source string) (*text, error) {
 	if len(bytes.TrimSpace(data)) == 0 {
-		return fmt.Errorf("%w: %s is empty; it may be in the middle of being written", ErrInvalid, path)
+		return nil, fmt.Errorf("%w: %s is empty; it may be in the middle of being written", ErrInvalid, source)
 	}
 	v.SetConfigType("yaml")
 	if err := v.MergeConfig(bytes.NewReader(data)); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrInvalid, path, err)
+		return nil, syntax(source, err)
 	}
-	return noSecrets(v, path)
+	t := readText(data, source)
+	return t, t.mark(noSecrets(v))
 }
 
 // variable is the environment's name of a key.
@@ -255,7 +241,7 @@ func variable(key string) string {
 }
 
 // mergeEnvironment sets keys from variables. Their values are read as YAML, so that a number is a number.
-func mergeEnvironment(v *viper.Viper, environ []string) error {
+func mergeEnvironment(v *viper.Viper, environ []string, t *text) error {
 	known := map[string]string{}
 	for _, key := range v.AllKeys() {
 		known[variable(key)] = key
@@ -266,6 +252,7 @@ func mergeEnvironment(v *viper.Viper, environ []string) error {
 		if !ok {
 			continue // the prefix is also used by tools around the node
 		}
+		t.override(key, name)
 		if _, isText := v.Get(key).(string); isText {
 			v.Set(key, text) // as it is: a token of digits is no number
 			continue

@@ -27,6 +27,10 @@ func TestShippedFileIsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if at := got.Origins["freshness.ttl"]; !strings.HasSuffix(at, "configs/yupiaod.yaml:36") {
+		t.Errorf("freshness.ttl comes from %q", at)
+	}
+	got.Origins = nil
 	if want := DefaultNode(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the file says %+v\nthe code says %+v", got, want)
 	}
@@ -61,6 +65,12 @@ func TestLayers(t *testing.T) {
 	want := DefaultNode()
 	want.Freshness.DegradedAfter, want.Log.Level, want.Streams.Max = 5*time.Second, "debug", 7
 	want.HTTP.TrustedProxies, want.Admin.Address, want.Page.Booking = []string{"10.0.0.0/8"}, "", "https://booking.example/api"
+	for key, from := range map[string]string{"log.level": "YUPIAO_LOG_LEVEL", "streams.max": "YUPIAO_STREAMS_MAX", "freshness.degraded_after": path + ":2", "freshness.ttl": ""} {
+		if n.Origins[key] != from {
+			t.Errorf("%s comes from %q; want %q", key, n.Origins[key], from)
+		}
+	}
+	n.Origins = nil
 	if !reflect.DeepEqual(n, want) {
 		t.Errorf("got %+v\nwant %+v", n, want)
 	}
@@ -70,18 +80,19 @@ func TestLayers(t *testing.T) {
 func TestRefused(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"empty":             {" \n", "is empty"},
-		"not YAML":          {"http: [", "settings.yaml"},
-		"unknown key":       {"http:\n  adress: x\n", "adress"},
+		"not YAML":          {"http: [", "settings.yaml:1: not YAML"},
+		"twice the same":    {"http:\n  address: a:1\n  address: a:2\n", "settings.yaml:3: not YAML: mapping key \"address\" already defined"},
+		"unknown key":       {"http:\n  adress: x\n", "settings.yaml:2: unknown key http.adress"},
 		"wrong kind":        {"streams:\n  max: lots\n", "max"},
 		"bad duration":      {"freshness:\n  degraded_after: soon\n", "degraded_after"},
 		"bare number":       {"freshness:\n  degraded_after: [2]\n", "degraded_after"},
-		"out of range":      {"freshness:\n  degraded_after: 1ms\n", "freshness: degraded_after is 1ms; want 500ms to 1h0m0s"},
+		"out of range":      {"freshness:\n  degraded_after: 1ms\n", "settings.yaml:2: freshness: degraded_after is 1ms; want 500ms to 1h0m0s"},
 		"no unit":           {"freshness:\n  ttl: 7\n", "7 has no unit; want a duration such as 500ms"},
 		"no percent":        {"rules:\n  - name: a\n    ttl: auto\n    auto: {cpu: 60, max: 1s}\n", "60 has no unit; want a percentage"},
-		"a rule's key":      {"rules:\n  - name: a\n    when:\n      dayz: [0, 1]\n    ttl: 1s\n", "dayz"},
+		"a rule's key":      {"rules:\n  - name: a\n    when:\n      dayz: [0, 1]\n    ttl: 1s\n", "settings.yaml:4: unknown key rules[0].when.dayz"},
 		"a rule's value":    {"rules:\n  - name: a\n    ttl: soon\n", `ttl is "soon"; want a duration such as 500ms, or auto`},
-		"a rule's sense":    {"rules:\n  - name: a\n    when:\n      days: [1, 0]\n    ttl: 1s\n", "rules[0] (a): when.days is [1 0]"},
-		"a dead rule":       {"rules:\n  - name: a\n    ttl: 1s\n  - name: b\n    when:\n      types: [G]\n    ttl: 2s\n", "rules[1] (b) can never match: rules[0] (a)"},
+		"a rule's sense":    {"rules:\n  - name: a\n    when:\n      days: [1, 0]\n    ttl: 1s\n", "settings.yaml:4: rules[0] (a): when.days is [1 0]"},
+		"a dead rule":       {"rules:\n  - name: a\n    ttl: 1s\n  - name: b\n    when:\n      types: [G]\n    ttl: 2s\n", "settings.yaml:4: rules[1] (b) can never match: rules[0] (a)"},
 		"not a choice":      {"log:\n  level: loud\n", `log.level is "loud"; want debug, info, warn, error`},
 		"keys in the file":  {"offers:\n  keys: [k1:00112233445566778899aabbccddeeff]\n", "offers.keys holds something; want it from the environment (YUPIAO_OFFERS_KEYS)"},
 		"a key in the file": {"offers:\n  keys: k1:00112233445566778899aabbccddeeff\n", "offers.keys holds something"},
@@ -103,8 +114,10 @@ func TestRefused(t *testing.T) {
 		t.Errorf("missing file: %v", err)
 	}
 	t.Setenv("YUPIAO_STREAMS_MAX", "many")
-	if _, err := LoadNode(""); !errors.Is(err, ErrInvalid) {
-		t.Errorf("bad variable: %v", err)
+	for _, path := range []string{"", write(t, "streams:\n  max: 5\n")} {
+		if _, err := LoadNode(path); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "environment: YUPIAO_STREAMS_MAX: streams.max") {
+			t.Errorf("bad variable: %v", err)
+		}
 	}
 }
 
@@ -126,7 +139,7 @@ func TestParseDocument(t *testing.T) {
 		t.Errorf("%+v %v", d, err)
 	}
 	for text, want := range map[string]string{
-		"": "a is empty", "freshness: 3\n": "freshness", "streams:\n  max: 3\n": "streams", "freshness:\n  ttl: auto\n": "freshness.ttl is auto", "rules: [": "a: ",
+		"": "a is empty", "freshness: 3\n": "freshness", "streams:\n  max: 3\n": "streams", "freshness:\n  ttl: auto\n": "freshness.ttl is auto", "rules: [": "a:1: not YAML", "freshness:\n  ttl: x\nrules: 3\nx: 1\n": "a:2: freshness.ttl: ttl is \"x\"; want a duration such as 500ms, or auto; a:3: rules: ",
 		"freshness:\n  degraded_after: 1ms\n": "degraded_after is 1ms", "rules:\n  - ttl: 1s\n": `name is ""`,
 	} {
 		if _, err := ParseDocument([]byte(text), "a", base); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
@@ -165,7 +178,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		path := filepath.Join(t.TempDir(), "settings.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Skip()
+			t.Fatal(err)
 		}
 		if n, err := LoadNode(path); err == nil && n.Validate() != nil {
 			t.Errorf("accepted what does not validate: %+v", n)

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"fmt"
 	"reflect"
 	"time"
@@ -15,25 +14,19 @@ import (
 // ParseDocument reads what is to be laid over a node's policy: `freshness:` and `rules:` as in a settings file, each as far as it is given. The source is named in
 // errors, which wrap ErrInvalid. Base is what it will be laid over: the rules have to make sense there.
 func ParseDocument(data []byte, source string, base *policy.Policy) (*policy.Document, error) {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, fmt.Errorf("%w: %s is empty; want the key freshness or rules", ErrInvalid, source)
-	}
 	v := viper.New()
-	v.SetConfigType("yaml")
-	if err := v.MergeConfig(bytes.NewReader(data)); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, source, err)
+	t, err := merge(v, data, source)
+	if err != nil {
+		return nil, err
 	}
 	d := &policy.Document{RulesGiven: v.IsSet("rules")}
 	if err := v.UnmarshalExact(d, strictly); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, source, err)
+		return nil, t.mark(err)
 	}
 	if d.Freshness.TTL != nil && d.Freshness.TTL.Auto {
-		return nil, fmt.Errorf("%w: %s: freshness.ttl is auto; want a duration: only a rule has a target", ErrInvalid, source)
+		return nil, t.mark(invalid("freshness.ttl", "auto", "a duration: only a rule has a target"))
 	}
-	if err := d.Over(base).Validate(); err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrInvalid, source, err)
-	}
-	return d, nil
+	return d, t.mark(d.Over(base).Validate())
 }
 
 // strictly makes a decoder that converts nothing but durations and what says by itself how it is written, and that puts a list in the place of a default one

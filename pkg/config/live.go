@@ -178,9 +178,16 @@ func (l *Live) refuse(err error) {
 func (n *Node) canBecome(next *Node) error {
 	var keys []string
 	before, after := reflect.ValueOf(n).Elem(), reflect.ValueOf(next).Elem()
-	for i, section := range reflect.VisibleFields(before.Type()) {
-		if name := section.Tag.Get("mapstructure"); !reloads[name] && !reflect.DeepEqual(before.Field(i).Interface(), after.Field(i).Interface()) {
-			keys = append(keys, name)
+	for i := range before.NumField() {
+		section := before.Type().Field(i).Tag.Get("mapstructure")
+		if before.Field(i).Kind() != reflect.Struct {
+			continue // the rules, and where everything comes from
+		}
+		for j := range before.Field(i).NumField() {
+			key := section + "." + before.Field(i).Type().Field(j).Tag.Get("mapstructure")
+			if !reloads(key) && !reflect.DeepEqual(before.Field(i).Field(j).Interface(), after.Field(i).Field(j).Interface()) {
+				keys = append(keys, key)
+			}
 		}
 	}
 	if len(keys) == 0 {
@@ -189,5 +196,12 @@ func (n *Node) canBecome(next *Node) error {
 	return fmt.Errorf("%w: what has changed in %s needs a restart; nothing of the file is taken before it", ErrInvalid, strings.Join(keys, ", "))
 }
 
-// reloads are the sections that take hold while the node runs.
-var reloads = map[string]bool{"freshness": true, "rules": true}
+// reloads reports whether a key takes hold while the node runs.
+func reloads(key string) bool {
+	switch key {
+	case "http.drain", "answers.memory_mib", "answers.position_wait", "streams.max", "streams.max_per_client", "page.booking", "log.level":
+		return true
+	default:
+		return strings.HasPrefix(key, "freshness.")
+	}
+}

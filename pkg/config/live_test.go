@@ -157,8 +157,8 @@ func TestLiveConfigMap(t *testing.T) {
 // C5: a change that needs a restart is refused as a whole.
 func TestLiveRestart(t *testing.T) {
 	f := follow(t, write(t, ttlOne), LiveOptions{})
-	f.write("freshness:\n  ttl: 2s\nhttp:\n  address: 127.0.0.1:9\nstreams:\n  max: 5\n")
-	f.refused("what has changed in http, streams needs a restart")
+	f.write("freshness:\n  ttl: 2s\nhttp:\n  address: 127.0.0.1:9\nlog:\n  format: text\n")
+	f.refused("what has changed in http.address, log.format needs a restart")
 	f.write("freshness:\n  ttl: 3s\n")
 	f.ttl(3 * time.Second)
 }

@@ -38,10 +38,10 @@ func secretsOf(text string) []string {
 }
 
 // noSecrets refuses a file that gives secrets, without showing them.
-func noSecrets(v *viper.Viper, path string) error {
+func noSecrets(v *viper.Viper) error {
 	for _, key := range []string{offerKeys, webhookSecrets, adminToken} {
 		if holds(v.Get(key)) {
-			return fmt.Errorf("%w: %s: %s holds something; want it from the environment (%s)", ErrInvalid, path, key, variable(key))
+			return &fault{key, fmt.Sprintf("%s holds something; want it from the environment (%s)", key, variable(key))}
 		}
 	}
 	return nil

@@ -8,8 +8,32 @@ import (
 	"time"
 )
 
-// ErrInvalid marks rules that cannot be used. The text names the rule, the key, the value and what would be right.
+// ErrInvalid marks rules that cannot be used.
 var ErrInvalid = errors.New("invalid rules")
+
+// Fault is what is wrong with one key. It wraps ErrInvalid.
+type Fault struct {
+	// Key as in a settings file: freshness.ttl, rules[2].when.days, or rules[2] for what is wrong with the rule as a whole.
+	Key string
+	// Text names the rule, the key, the value and what would be right.
+	Text string
+}
+
+func (f *Fault) Error() string { return ErrInvalid.Error() + ": " + f.Text }
+
+// Unwrap is ErrInvalid.
+func (f *Fault) Unwrap() error { return ErrInvalid }
+
+// place is a rule, or the defaults.
+type place struct{ key, label string }
+
+func (p place) fault(key, format string, args ...any) error {
+	path := p.key
+	if key != "" {
+		path += "." + key
+	}
+	return &Fault{Key: path, Text: p.label + fmt.Sprintf(format, args...)}
+}
 
 var (
 	nameForm  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9 _-]{0,39}$`)
@@ -26,12 +50,12 @@ const (
 
 // Validate reports every rule that cannot be used, and defaults that cannot (T2).
 func (p *Policy) Validate() error {
-	errs := []error{p.Defaults.validate("freshness")}
+	errs := []error{p.Defaults.validate(place{"freshness", "freshness"})}
 	names := map[string]int{}
 	for i := range p.Rules {
 		r, where := &p.Rules[i], p.where(i)
 		if before, twice := names[r.Name]; twice {
-			errs = append(errs, invalid(where, "name", fmt.Sprintf("%q", r.Name), "a name of its own; "+p.where(before)+" has it"))
+			errs = append(errs, invalid(where, "name", fmt.Sprintf("%q", r.Name), "a name of its own; "+p.where(before).label+" has it"))
 		}
 		names[r.Name] = i
 		errs = append(errs, r.validate(where), r.Over(p.Defaults).validate(where), p.reachable(i))
@@ -39,13 +63,16 @@ func (p *Policy) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (p *Policy) where(i int) string { return fmt.Sprintf("rules[%d] (%s)", i, p.Rules[i].Name) }
-
-func invalid(where, key string, value any, want string) error {
-	return fmt.Errorf("%w: %s: %s is %v; want %s", ErrInvalid, where, key, value, want)
+func (p *Policy) where(i int) place {
+	key := fmt.Sprintf("rules[%d]", i)
+	return place{key, fmt.Sprintf("%s (%s)", key, p.Rules[i].Name)}
 }
 
-func within(where, key string, d, low, high time.Duration) error {
+func invalid(where place, key string, value any, want string) error {
+	return where.fault(key, ": %s is %v; want %s", key, value, want)
+}
+
+func within(where place, key string, d, low, high time.Duration) error {
 	if d < low || d > high {
 		return invalid(where, key, d, fmt.Sprintf("%s to %s", low, high))
 	}
@@ -53,7 +80,7 @@ func within(where, key string, d, low, high time.Duration) error {
 }
 
 // validate checks effects as they result, so that a rule's are checked over the defaults.
-func (e Effects) validate(where string) error {
+func (e Effects) validate(where place) error {
 	errs := []error{
 		within(where, "ttl", e.TTL.Fixed, 0, longestTTL), within(where, "client_max_age", e.ClientMaxAge, 0, longestClient),
 		within(where, "stale_while_revalidate", e.StaleWhileRevalidate, 0, longestClient),
@@ -65,28 +92,28 @@ func (e Effects) validate(where string) error {
 	return errors.Join(errs...)
 }
 
-func (r *Rule) validate(where string) error {
+func (r *Rule) validate(where place) error {
 	errs := []error{r.When.validate(where), r.validateAuto(where)}
 	if !nameForm.MatchString(r.Name) {
 		errs = append(errs, invalid(where, "name", fmt.Sprintf("%q", r.Name), "1 to 40 letters, digits, blanks, - and _"))
 	}
 	if r.Change == (Change{}) {
-		errs = append(errs, fmt.Errorf("%w: %s: it changes nothing; want ttl, client_max_age, stale_while_revalidate, degraded_after or refuse_after", ErrInvalid, where))
+		errs = append(errs, where.fault("", ": it changes nothing; want ttl, client_max_age, stale_while_revalidate, degraded_after or refuse_after"))
 	}
 	return errors.Join(errs...)
 }
 
-func (r *Rule) validateAuto(where string) error {
+func (r *Rule) validateAuto(where place) error {
 	wanted := r.TTL != nil && r.TTL.Auto
 	switch a := r.Auto; {
 	case wanted && a == nil:
-		return fmt.Errorf("%w: %s: ttl is auto; want auto: with accuracy or cpu, and max", ErrInvalid, where)
+		return where.fault("ttl", ": ttl is auto; want auto: with accuracy or cpu, and max")
 	case a == nil:
 		return nil
 	case !wanted:
-		return fmt.Errorf("%w: %s: auto is given; want ttl: auto with it", ErrInvalid, where)
+		return where.fault("auto", ": auto is given; want ttl: auto with it")
 	case (a.Accuracy != 0) == (a.CPU != 0):
-		return fmt.Errorf("%w: %s: auto has accuracy %v and cpu %s; want one of the two", ErrInvalid, where, a.Accuracy, a.CPU)
+		return where.fault("auto", ": auto has accuracy %v and cpu %s; want one of the two", a.Accuracy, a.CPU)
 	case a.CPU == 0 && !(a.Accuracy > 0 && a.Accuracy < 1):
 		return invalid(where, "auto.accuracy", a.Accuracy, "above 0 and below 1")
 	case a.Accuracy == 0 && !(a.CPU > 0 && a.CPU <= 1):
@@ -96,7 +123,7 @@ func (r *Rule) validateAuto(where string) error {
 	}
 }
 
-func (w *When) validate(where string) error {
+func (w *When) validate(where place) error {
 	var errs []error
 	if n := len(w.Days); n != 0 && (n != 2 || w.Days[0] < 0 || w.Days[0] > w.Days[1] || w.Days[1] > farthestDay) {
 		errs = append(errs, invalid(where, "when.days", w.Days, fmt.Sprintf("the first and the last, such as [0, 1], within 0 to %d", farthestDay)))
@@ -117,7 +144,7 @@ func (w *When) validate(where string) error {
 }
 
 // rates are of seconds. No rate is below 0, and none is above a bound and below the same.
-func rates(where, name string, above, below *float64) error {
+func rates(where place, name string, above, below *float64) error {
 	switch {
 	case above != nil && !(*above >= 0):
 		return invalid(where, "when."+name+"_above", *above, "0 or more a second")
@@ -133,7 +160,7 @@ func rates(where, name string, above, below *float64) error {
 func (p *Policy) reachable(i int) error {
 	for before := range i {
 		if p.Rules[before].When.covers(&p.Rules[i].When) {
-			return fmt.Errorf("%w: %s can never match: %s before it matches whatever it would", ErrInvalid, p.where(i), p.where(before))
+			return p.where(i).fault("", " can never match: %s before it matches whatever it would", p.where(before).label)
 		}
 	}
 	return nil
