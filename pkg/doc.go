@@ -13,8 +13,8 @@
 //	replica     the node's copy, kept true by rules R1 to R10
 //	view        what a query sees: runs of an OD with counts and states
 //	render      bytes
-//	answer      rendered answers, kept while they are true or as long as the policy says
 //	trial       what a rule set would do, from a sample of live queries and changes
+//	answer      rendered answers, kept while they are true or as long as the policy says
 //	governor    a TTL that moves by itself towards a target
 //	httpapi     gin: queries, streams, problems
 //	web         the page, embedded
@@ -26,6 +26,7 @@
 //	store       the backend's record in SQLite or PostgreSQL
 //	bookapi     the backend's HTTP API
 //	config      settings files
+//	fleet       the query nodes as one: what each says of itself, and the settings that they share
 //	node        the one composition of a query node
 //	backend     the one composition of a booking backend
 //	broker      an embedded NATS server

@@ -25,7 +25,9 @@ import (
 
 	"github.com/yupiao/yupiao/pkg/policy"
 	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/timetable"
+	"github.com/yupiao/yupiao/pkg/trial"
 	"github.com/yupiao/yupiao/pkg/view"
 )
 
@@ -52,6 +54,10 @@ type Options struct {
 	Policy func() *policy.Policy
 	// Auto is the present TTL of a rule whose TTL is auto, and where to count what came of it. Default: the least TTL, counted nowhere.
 	Auto func(rule *policy.Rule) (time.Duration, *Score)
+	// Replica, if set, is that of the moment: then a sample of the requests and of the changes of their answers is recorded, by Record, for package trial.
+	Replica func() *replica.Replica
+	// Clock is the time at which the sample is taken; default time.Now.
+	Clock func() time.Time
 }
 
 // Cache keeps answers. Safe for concurrent use.
@@ -60,9 +66,11 @@ type Cache struct {
 	kept    *ristretto.Cache[uint64, *Entry]
 	seed    maphash.Seed
 	// asked is keys that were asked for: one that is asked once is not offered to ristretto at all, and a flood of such keys passes it by.
-	asked  doorkeeper
-	truth  Truth
-	counts counts
+	asked    doorkeeper
+	truth    Truth
+	counts   counts
+	work     work
+	recorder *trial.Recorder // nil if nothing is recorded
 
 	mu     sync.Mutex        // guards making
 	making map[string]*Entry // entries whose first answer is under way
@@ -70,6 +78,10 @@ type Cache struct {
 
 // counts of answers by what they cost.
 type counts struct{ ttl, looked, rendered, waited atomic.Uint64 }
+
+func (c *counts) sum() uint64 {
+	return c.ttl.Load() + c.looked.Load() + c.rendered.Load() + c.waited.Load()
+}
 
 // typicalEntry is the size of an answer of a few trains, by which ristretto's counters are sized: twenty for each entry, twice what it advises, against floods.
 const typicalEntry = 4 << 10
@@ -86,6 +98,9 @@ func New(o Options) (*Cache, error) {
 		exact := policy.Exact()
 		o.Policy = func() *policy.Policy { return exact }
 	}
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
 	if o.Auto == nil {
 		o.Auto = func(r *policy.Rule) (time.Duration, *Score) { return r.Auto.Min, nil }
 	}
@@ -93,8 +108,16 @@ func New(o Options) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("answers: %w", err)
 	}
-	return &Cache{options: o, kept: kept, seed: maphash.MakeSeed(), asked: make(doorkeeper, 1+o.Memory/typicalEntry), making: map[string]*Entry{}}, nil
+	c := &Cache{options: o, kept: kept, seed: maphash.MakeSeed(), asked: make(doorkeeper, 1+o.Memory/typicalEntry), making: map[string]*Entry{}}
+	if o.Replica != nil {
+		c.recorder = trial.NewRecorder(trial.Options{Clock: o.Clock, Total: c.counts.sum})
+	}
+	return c, nil
 }
+
+// Resize bounds the memory by another number of bytes, at least 1 MiB. What is too much goes as new answers come; the counters by which ristretto chooses stay
+// as many as they were.
+func (c *Cache) Resize(memory int64) { c.kept.UpdateMaxCost(max(memory, 1<<20)) }
 
 // Close lets go of everything. No other call may be under way.
 func (c *Cache) Close() { c.kept.Close() }
@@ -125,7 +148,7 @@ func (c *Cache) Join(r Request, now time.Time) *Entry {
 	if e := c.making[r.Key]; e != nil && e.request.current(r.Index, now) {
 		return e
 	}
-	e := &Entry{cache: c, request: r}
+	e := newEntry(c, r)
 	c.making[r.Key] = e
 	return e
 }
@@ -133,9 +156,8 @@ func (c *Cache) Join(r Request, now time.Time) *Entry {
 // keep offers an entry that has an answer now to ristretto, if its key was asked for before; it may refuse it (E4). Of a key that it holds already the value
 // is replaced at once.
 func (c *Cache) keep(e *Entry, cost int64) {
-	hash := maphash.String(c.seed, e.request.Key)
-	if c.asked.knows(hash) {
-		c.kept.Set(hash, e, cost)
+	if c.asked.knows(e.hash) {
+		c.kept.Set(e.hash, e, cost)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,17 +187,22 @@ type Stats struct {
 	TTL, Looked, Rendered, Waited uint64
 	// Entries and Bytes are what is kept, Evicted and Refused what had no room.
 	Entries, Bytes, Evicted, Refused uint64
+	// Rendering is the time that rendering has taken, and Looking an estimate of that for looks.
+	Rendering, Looking time.Duration
 	// Truth is what a sample of the answers served without a look was worth.
 	Truth TruthStats
 }
 
+// Requests is the sum of all answers.
+func (s *Stats) Requests() uint64 { return s.TTL + s.Looked + s.Rendered + s.Waited }
+
 // HitRatio is the share of answers that were not rendered for their caller; 0 before the first.
 func (s *Stats) HitRatio() float64 {
-	hits := s.TTL + s.Looked + s.Waited
-	if hits+s.Rendered == 0 {
+	all := s.Requests()
+	if all == 0 {
 		return 0
 	}
-	return float64(hits) / float64(hits+s.Rendered)
+	return float64(all-s.Rendered) / float64(all)
 }
 
 // Stats is a snapshot; what is counted meanwhile may be in some numbers and not in others.
@@ -184,6 +211,6 @@ func (c *Cache) Stats() Stats {
 	return Stats{
 		TTL: c.counts.ttl.Load(), Looked: c.counts.looked.Load(), Rendered: c.counts.rendered.Load(), Waited: c.counts.waited.Load(),
 		Entries: m.KeysAdded() - m.KeysEvicted(), Bytes: m.CostAdded() - m.CostEvicted(), Evicted: m.KeysEvicted(), Refused: m.SetsRejected() + m.SetsDropped(),
-		Truth: c.truth.stats(),
+		Rendering: time.Duration(c.work.rendering.Load()), Looking: time.Duration(c.work.looking.Load()) * lookSample, Truth: c.truth.stats(),
 	}
 }

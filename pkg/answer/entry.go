@@ -3,14 +3,15 @@ package answer
 import (
 	"bytes"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/policy"
-	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/render"
 	"github.com/yupiao/yupiao/pkg/replica"
+	"github.com/yupiao/yupiao/pkg/trial"
 	"github.com/yupiao/yupiao/pkg/view"
 )
 
@@ -18,12 +19,20 @@ import (
 type Entry struct {
 	cache   *Cache
 	request Request
+	hash    uint64             // of the key
+	probe   func() trial.Probe // made once, so that a hit need not (E6)
 	held    atomic.Pointer[held]
 	asked   atomic.Uint64
 
 	mu   sync.Mutex // held while the answer is renewed (E2)
 	cost int64      // as it was told to ristretto
 	rate rates
+}
+
+func newEntry(c *Cache, r Request) *Entry {
+	e := &Entry{cache: c, request: r, hash: maphash.String(c.seed, r.Key)}
+	e.probe = func() trial.Probe { return &probe{cache: c, request: &e.request} }
+	return e
 }
 
 // held is an answer and what is known of it. It is not changed once it is made.
@@ -88,6 +97,7 @@ func (d *Demand) allows(age time.Duration, proved bool) bool {
 // Serve answers from a replica that is ready.
 func (e *Entry) Serve(r *replica.Replica, now time.Time, d Demand) Served {
 	asked := e.asked.Add(1)
+	e.record(now)
 	if q := &e.request; q.Limited && (!d.Limited || q.MaxAge < d.MaxAge) {
 		d.MaxAge, d.Limited = q.MaxAge, true
 	}
@@ -112,7 +122,7 @@ func (e *Entry) Serve(r *replica.Replica, now time.Time, d Demand) Served {
 // look serves what is true now.
 func (e *Entry) look(h *held, r *replica.Replica, now time.Time) Served {
 	asOf, seen, proved := r.Proof() // before the look: the answer is at least that new
-	if h == nil || !h.answer.Current(r, e.request.Query, now) {
+	if h == nil || !e.current(h, r, now) {
 		var mine bool
 		if h, mine = e.renew(r, now); mine {
 			e.cache.counts.rendered.Add(1)
@@ -126,6 +136,16 @@ func (e *Entry) look(h *held, r *replica.Replica, now time.Time) Served {
 		h = e.vouch(h, asOf, seen, proved, now)
 	}
 	return h.served(asOf, seen, proved, now, 0)
+}
+
+// current reports whether the answer is true; of some looks it takes the time.
+func (e *Entry) current(h *held, r *replica.Replica, now time.Time) bool {
+	if e.asked.Load()%lookSample != 0 {
+		return h.answer.Current(r, e.request.Query, now)
+	}
+	started := time.Now()
+	defer func() { e.cache.work.looking.Add(int64(time.Since(started))) }()
+	return h.answer.Current(r, e.request.Query, now)
 }
 
 // lasts reports whether the answer may be served without a look. A clock that was put back ends it.
@@ -148,6 +168,7 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 	if before != nil && before.answer.Current(r, e.request.Query, now) {
 		return e.hold(before, asOf, seen, proved, now), false
 	}
+	started := time.Now()
 	a := view.Look(r, e.request.Query, now)
 	position := a.Position()
 	scratch := scratches.Get().(*[]byte)
@@ -155,6 +176,7 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 	next := &held{page: newPage(bytes.Clone(*scratch), position.String(), a.Behind), answer: a, numbers: numbers(a)}
 	a.Offers = nil
 	scratches.Put(scratch)
+	e.cache.work.rendering.Add(int64(time.Since(started)))
 	if before != nil {
 		next.rule = before.rule
 	}
@@ -206,7 +228,9 @@ func (e *Entry) hold(h *held, asOf, seen time.Time, proved bool, now time.Time) 
 // judge finds the rule that applies.
 func (e *Entry) judge(a *view.Answer, now time.Time) ruling {
 	e.rate.note(e.asked.Load(), a.Stamp(), now)
-	p, f := e.cache.Policy(), e.facts(a, now)
+	e.heat()
+	p, f := e.cache.Policy(), e.request.facts(a, now)
+	f.Asked, f.Changed = e.rate.asked, e.rate.changed
 	out := ruling{policy: p, judged: now}
 	out.number, out.effects = p.Match(&f)
 	out.ttl = out.effects.TTL.Fixed
@@ -237,21 +261,6 @@ func (r *ruling) count(wrong bool) {
 	if wrong {
 		r.score.wrong.Add(1)
 	}
-}
-
-func (e *Entry) facts(a *view.Answer, now time.Time) policy.Facts {
-	q, index := e.request.Query, e.request.Index
-	f := policy.Facts{
-		Days: int(q.Date - rail.DateOf(now, index.Location())), From: q.From, To: q.To, FromCity: index.CityOf(q.From), ToCity: index.CityOf(q.To),
-		Types: a.Categories(), Asked: e.rate.asked, Changed: e.rate.changed,
-	}
-	if !a.Opens.IsZero() {
-		f.OpensIn = a.Opens.Sub(now)
-	}
-	if !a.Opened.IsZero() {
-		f.OpenedAgo = max(now.Sub(a.Opened), 1)
-	}
-	return f
 }
 
 // rates are how often an entry is asked for and changes, per second, over the last seconds.

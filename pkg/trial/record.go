@@ -15,6 +15,7 @@ type record struct {
 
 	// Guarded by the shard's mutex.
 	hot      slot // the first that counts in the hot stratum; never for a key that is not hot
+	fresh    bool // its first request ever is the first arrival
 	arrivals queue[arrival]
 
 	truth
@@ -54,7 +55,10 @@ func (r *record) asked() slot {
 func (r *record) forget(before slot) {
 	all := r.arrivals.all()
 	n, _ := slices.BinarySearchFunc(all, before, func(a arrival, s slot) int { return cmp.Compare(a.at, s) })
-	r.arrivals.drop(max(n-1, 0))
+	if n > 1 {
+		r.arrivals.drop(n - 1)
+		r.fresh = false
+	}
 }
 
 // first is the slot of the oldest request that is kept.

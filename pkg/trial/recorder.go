@@ -18,6 +18,8 @@ var ErrIdle = errors.New("nothing to try a rule set on: this node was asked noth
 type Options struct {
 	// Clock is the time; default time.Now.
 	Clock func() time.Time
+	// Total is the number of all requests so far, sampled or not. Without it the requests are reckoned from the sampling rate.
+	Total func() uint64
 	// Window is how far back a sample reaches; default 2 minutes.
 	Window time.Duration
 	// Keys is the most queries that are recorded because of their hash; default 512.
@@ -35,6 +37,9 @@ type Options struct {
 func (o Options) orDefault() Options {
 	if o.Clock == nil {
 		o.Clock = time.Now
+	}
+	if o.Total == nil {
+		o.Total = func() uint64 { return 0 }
 	}
 	if !(o.HotRate > 0) {
 		o.HotRate = 1
@@ -65,9 +70,8 @@ const (
 
 // Recorder keeps a sample of the queries and their answers' changes (X5, X6). All its methods are safe for concurrent use; Run must be running.
 //
-// The caller counts every request, and records those that are sampled:
+// The caller tells of those requests that are sampled:
 //
-//	recorder.Count(1)
 //	if rate > recorder.HotRate() {
 //		recorder.Hot(hash)
 //	}
@@ -80,7 +84,6 @@ type Recorder struct {
 	threshold atomic.Uint64 // keys up to and with this mixed hash are sampled
 	hotRate   atomic.Uint64 // bits of a float64
 	hot       [hotWays * hotBuckets]atomic.Uint64
-	total     atomic.Uint64
 	shards    [shards]shard
 
 	// polling guards what polls find: the records' truth, and the fields below. It is locked before mu, and mu before a shard's.
@@ -126,7 +129,7 @@ func NewRecorder(o Options) *Recorder {
 	for i := range r.shards {
 		r.shards[i].keys = map[uint64]*record{}
 	}
-	r.totals.push(total{})
+	r.totals.push(total{n: r.o.Total()})
 	return r
 }
 
@@ -143,9 +146,6 @@ func mix(h uint64) uint64 {
 	h *= 0x94d049bb133111eb
 	return h ^ h>>31
 }
-
-// Count counts requests, sampled or not.
-func (r *Recorder) Count(n uint64) { r.total.Add(n) }
 
 // Sampled reports whether the requests of a key are recorded: then each must be told by Asked.
 func (r *Recorder) Sampled(hash uint64) bool {
@@ -252,7 +252,7 @@ func (r *Recorder) insert(h uint64, now slot, p Probe, hot bool) bool {
 		k.arrive(now)
 		return false
 	}
-	k := &record{hash: h, probe: p, since: now, hot: never}
+	k := &record{hash: h, probe: p, since: now, hot: never, fresh: !hot}
 	if hot {
 		k.hot = now + 1
 	}
@@ -353,7 +353,7 @@ func (r *Recorder) begin(end slot, requests *uint64) slot {
 	all := r.totals.all()
 	i, _ := slices.BinarySearchFunc(all, end-r.keep, func(t total, s slot) int { return cmp.Compare(t.at, s) })
 	from := all[min(i, len(all)-1)]
-	*requests = r.total.Load() - from.n
+	*requests = r.o.Total() - from.n
 	return from.at
 }
 
@@ -382,7 +382,7 @@ func (r *Recorder) copy(k *record) key {
 	s := r.shard(k.hash)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.arrivals, c.hot = slices.Clone(k.arrivals.all()), k.hot
+	c.arrivals, c.hot, c.fresh = slices.Clone(k.arrivals.all()), k.hot, k.fresh
 	if c.since = k.since; k.hash <= r.threshold.Load() {
 		c.since = 0 // it was asked nothing before
 	}

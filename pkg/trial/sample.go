@@ -49,6 +49,8 @@ type key struct {
 	// hot is the first slot that counts in the stratum of the hot keys. Those before it count in the other if cold, else nowhere.
 	hot  slot
 	cold bool
+	// fresh: the first arrival is the key's first request ever, whose answer is not kept.
+	fresh bool
 	// heavy and light are the weights of a request in the one stratum and in the other.
 	heavy, light float64
 

@@ -100,6 +100,7 @@ type run struct {
 	now     int // changes in the present slot
 
 	// The entry.
+	fresh   bool // the next request is the first: its answer is not kept
 	kept    bool
 	checked slot
 	seen    uint64 // version
@@ -119,7 +120,7 @@ type condition struct {
 }
 
 func newRun(t *tally, k *key) *run {
-	r := &run{tally: t, key: k, digest: k.digest, drift: t.drift}
+	r := &run{tally: t, key: k, digest: k.digest, fresh: k.fresh, drift: t.drift}
 	for i := range t.policy.Rules {
 		fixed, moving := split(t.policy.Rules[i].When)
 		if !fixed.Holds(&k.facts) {
@@ -188,6 +189,14 @@ func (r *run) request(a arrival) {
 	rule := r.match(a.at)
 	ttl, weight := r.ttls[rule], r.sample.weight(r.key, a.at)
 	o, n := &r.rules[rule], float64(a.n)*weight
+	if r.fresh {
+		r.fresh = false
+		o.render += weight
+		if a.n--; a.n > 0 {
+			r.request(a)
+		}
+		return
+	}
 	if r.kept && time.Duration(a.at-r.checked)*tick < ttl {
 		o.ttl += n
 		if r.served != r.digest {

@@ -9,8 +9,8 @@
 // Invariants (cited by the tests as X1...):
 //
 //	X1 A simulated cache does, key by key, what the real one does: within its TTL since the last look an entry is served as it is; after that it is served
-//	   if its stamp is equal, and the TTL starts anew; otherwise it is rendered. Requests and changes are told apart to 10 ms; a change comes before the
-//	   requests of its 10 ms.
+//	   if its stamp is equal, and the TTL starts anew; otherwise it is rendered. The answer to a query's first request ever is not kept, and nothing is
+//	   left out for lack of room. Requests and changes are told apart to 10 ms; a change comes before the requests of its 10 ms.
 //	X2 At a sampling rate of 1 every number is that of the whole trace; below it the strata are weighed so that their requests add up to those counted.
 //	X3 A key counts from the moment from which all its requests were recorded. A request before the window only warms the simulated cache.
 //	X4 With a TTL of 0 no simulated answer is wrong.

@@ -20,6 +20,7 @@ type query struct {
 	changed  []slot
 
 	// The naive cache's entry.
+	known   bool
 	entry   bool
 	checked slot
 	seen    uint64
@@ -64,13 +65,14 @@ type world struct {
 	rec     *Recorder
 	queries []*query
 	naive   []*naive
+	total   uint64 // requests
 }
 
 var epoch = time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
 
 func newWorld(seed uint64, keys int, o Options) *world {
 	w := &world{r: rand.New(rand.NewPCG(seed, 1)), now: epoch}
-	o.Clock = func() time.Time { return w.now }
+	o.Clock, o.Total = func() time.Time { return w.now }, func() uint64 { return w.total }
 	w.rec = NewRecorder(o)
 	for i := range keys {
 		w.queries = append(w.queries, &query{hash: w.r.Uint64(), days: i % 15, seats: make([]int32, 6)})
@@ -80,7 +82,7 @@ func newWorld(seed uint64, keys int, o Options) *world {
 
 // ask is a request, as the node would tell of it.
 func (w *world) ask(q *query, at slot) {
-	w.rec.Count(1)
+	w.total++
 	if rate := recent(q.asked, at); rate > w.rec.HotRate() {
 		w.rec.Hot(q.hash)
 	}
@@ -155,7 +157,7 @@ func (n *naive) ask(q *query, at slot) {
 		e.checked = at
 	default:
 		count(&n.renders)
-		e.entry, e.checked, e.seen, e.bytes = true, at, q.stamp, slices.Clone(q.seats)
+		e.known, e.entry, e.checked, e.seen, e.bytes = true, e.known, at, q.stamp, slices.Clone(q.seats) // the first time it is not kept
 	}
 }
 

@@ -95,6 +95,13 @@ func (a *Answer) Categories() (all []string) {
 // Stamp is the sum of the change counters of what the answer was read from: two for each change. Equal stamps of one query on one replica are of one truth.
 func (a *Answer) Stamp() uint64 { return a.stamp }
 
+// StampNow is what Stamp would be of an answer to the same query read now, as long as its runs are the same; another number if anything has changed. q must be the query
+// of the answer, and r its replica.
+func (a *Answer) StampNow(r *replica.Replica, q *Query) uint64 {
+	sum, _ := changes(a.runs)
+	return generations(r, q) + sum
+}
+
 // Position is a point that a replica has to reach to give no older answer. Ask for it when the answer has just been read.
 func (a *Answer) Position() replica.Position {
 	runs := make([]*replica.Run, len(a.runs))
