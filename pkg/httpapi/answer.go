@@ -147,7 +147,7 @@ func (s *Server) availability(c *gin.Context) {
 		switch {
 		case q == nil:
 			return
-		case limit.offers && !s.settings.OfferKeys.Empty():
+		case limit.offers && !s.settings.Load().OfferKeys.Empty():
 			s.offers(c, q, r, from)
 			return
 		}
@@ -233,10 +233,10 @@ func (s *Server) offers(c *gin.Context, q *answer.Request, r *replica.Replica, f
 
 // tokens are the offer tokens of an answer; nil if none can be signed, or nothing proves an age that they could tell.
 func (s *Server) tokens(f freshness, now time.Time) *render.Tokens {
-	if s.settings.OfferKeys.Empty() || !f.proved {
+	if s.settings.Load().OfferKeys.Empty() || !f.proved {
 		return nil
 	}
-	return &render.Tokens{Keys: s.settings.OfferKeys, Age: f.age, TTL: s.answers.Policy().Defaults.ClientMaxAge, At: now}
+	return &render.Tokens{Keys: s.settings.Load().OfferKeys, Age: f.age, TTL: s.answers.Policy().Defaults.ClientMaxAge, At: now}
 }
 
 // send answers with a body under its tag, or with 304 (H3).

@@ -38,7 +38,7 @@ func (s *Server) await(ctx context.Context, holds func() bool) bool {
 	if holds() {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.settings.PositionWait)
+	ctx, cancel := context.WithTimeout(ctx, s.settings.Load().PositionWait)
 	defer cancel()
 	ticker := time.NewTicker(awaitEvery)
 	defer ticker.Stop()
@@ -74,7 +74,7 @@ func (s *Server) serveFrom(c *gin.Context, e *answer.Entry, r *replica.Replica, 
 
 func (s *Server) notReached() *Problem {
 	return &Problem{Kind: notReached, Parameter: headerPosition, RetryAfter: time.Second,
-		Detail: fmt.Sprintf("within %s this node has not come as far as the answer that you have; ask again, or without the header for one that may be older", s.settings.PositionWait)}
+		Detail: fmt.Sprintf("within %s this node has not come as far as the answer that you have; ask again, or without the header for one that may be older", s.settings.Load().PositionWait)}
 }
 
 // cacheDemand reads the Cache-Control of a request (RFC 9111, 5.2.1). A browser's reload sends no-cache or max-age=0, which demands a look but no age: no data are

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -83,7 +84,7 @@ type Server struct {
 	engine   *gin.Engine
 	source   Source
 	answers  *answer.Cache
-	settings Settings
+	settings atomic.Pointer[Settings]
 	clock    func() time.Time
 	log      *slog.Logger
 	hub      *hub
@@ -97,7 +98,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{source: o.Source, answers: o.Answers, settings: o.Settings.orDefault(), clock: o.Clock, log: o.Log}
+	s := &Server{source: o.Source, answers: o.Answers, clock: o.Clock, log: o.Log}
+	s.Follow(o.Settings)
 	s.hub = newHub(ctx, s)
 	gin.SetMode(gin.ReleaseMode)
 	s.engine = gin.New()
@@ -108,6 +110,12 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s.engine.Use(s.recover)
 	s.routes(o)
 	return s, nil
+}
+
+// Follow takes other settings, but for the trusted proxies. They hold for the next request.
+func (s *Server) Follow(settings Settings) {
+	settings = settings.orDefault()
+	s.settings.Store(&settings)
 }
 
 func (s *Server) routes(o Options) {

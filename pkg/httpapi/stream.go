@@ -46,7 +46,7 @@ func newHub(ctx context.Context, s *Server) *hub {
 func (h *hub) admit(client string) *Problem {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	set := h.server.settings
+	set := h.server.settings.Load()
 	switch {
 	case h.streams >= set.MaxStreams:
 		return &Problem{Kind: tooManyStreams, Detail: fmt.Sprintf("this node has %d open streams, its limit", h.streams), RetryAfter: 5 * time.Second}

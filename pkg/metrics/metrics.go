@@ -42,17 +42,34 @@ type collector struct {
 	reloads *prometheus.Desc
 }
 
+// Options of a Handler; all are needed. The functions are called at each scrape.
+type Options struct {
+	Source   Source
+	Accuracy *accuracy.Record
+	Answers  func() answer.Stats
+	// Settings tells the version of the shared settings in force, and whether settings that somebody wrote are refused.
+	Settings func() (version uint64, refused bool)
+	Clock    func() time.Time
+}
+
 // Handler serves a node's metrics.
-func Handler(source Source, record *accuracy.Record, kept func() answer.Stats, refused func() error, clock func() time.Time) http.Handler {
+func Handler(o Options) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), newCollector(source, clock), newOffers(record), newAnswers(kept), newRefused(refused))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		newCollector(o.Source, o.Clock), newOffers(o.Accuracy), newAnswers(o.Answers))
+	registry.MustRegister(newSettings(o.Settings)...)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-// newRefused tells whether the settings in the file are in force.
-func newRefused(refused func() error) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "yupiao_settings_refused", Help: "1 while the settings file cannot be used and earlier settings are in force; the log says why."},
-		func() float64 { return flag(refused() != nil) })
+func newSettings(settings func() (version uint64, refused bool)) []prometheus.Collector {
+	return []prometheus.Collector{
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "yupiao_settings_refused", Help: "1 while the settings file or the shared settings cannot be used and earlier ones are in force; the log says why."},
+			func() float64 { _, refused := settings(); return flag(refused) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "yupiao_settings_version", Help: "Version of the settings shared by all nodes that is in force here; 0 for none."},
+			func() float64 { version, _ := settings(); return float64(version) }),
+	}
 }
 
 func newCollector(source Source, clock func() time.Time) *collector {

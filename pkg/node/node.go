@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -27,10 +28,10 @@ import (
 	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/fleet"
 	"github.com/yupiao/yupiao/pkg/httpapi"
 	"github.com/yupiao/yupiao/pkg/metrics"
 	"github.com/yupiao/yupiao/pkg/offer"
-	"github.com/yupiao/yupiao/pkg/policy"
 	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/web"
 )
@@ -51,8 +52,9 @@ type Options struct {
 
 // Node is a query node that listens. Run it.
 type Node struct {
-	settings config.Node
+	settings atomic.Pointer[config.Node] // in the file, whether shared ones lie over them or not
 	options  Options
+	started  time.Time
 	conn     *feed.Conn
 	follower *replica.Follower
 	public   net.Listener
@@ -60,8 +62,15 @@ type Node struct {
 	keys     offer.Keys
 	accuracy accuracy.Record
 	answers  *answer.Cache
-	pilot    *pilot
-	policy   atomic.Pointer[policy.Policy]
+	server   *httpapi.Server
+	// streams of live answers end with it.
+	streams    context.Context
+	endStreams context.CancelFunc
+	page       atomic.Pointer[http.Handler]
+	layers     *fleet.Layers
+	member     *fleet.Member
+	pilot      *pilot
+	meter      *meter
 }
 
 // New connects to the feed and opens the listeners, so that what cannot work is known at once.
@@ -75,45 +84,71 @@ func New(settings config.Node, o Options) (*Node, error) {
 	if o.Refused == nil {
 		o.Refused = func() error { return nil }
 	}
-	n := &Node{settings: settings, options: o}
-	if err := n.open(); err != nil {
+	n := &Node{options: o, started: o.Clock()}
+	n.streams, n.endStreams = context.WithCancel(context.Background())
+	n.settings.Store(&settings)
+	if err := n.open(&settings); err != nil {
 		n.close()
 		return nil, err
 	}
-	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: o.Clock, OnFault: n.logFault, Between: o.Between})
 	return n, nil
 }
 
-func (n *Node) open() (err error) {
-	if n.keys, err = n.settings.Offers.Load(); err != nil {
+func (n *Node) open(s *config.Node) (err error) {
+	if n.keys, err = s.Offers.Load(); err != nil {
 		return err
 	}
 	n.conn, err = feed.Connect(feed.Options{
-		URL: n.settings.Feed.URL, InProcess: n.options.InProcess, Name: n.settings.Feed.Name, Credentials: n.settings.Feed.Credentials,
+		URL: s.Feed.URL, InProcess: n.options.InProcess, Name: s.Feed.Name, Credentials: s.Feed.Credentials,
 		OnState: func(err error) { n.options.Log.Warn("connection to the feed", "lost", err != nil, "error", err) },
 	})
 	if err != nil {
 		return err
 	}
-	n.pilot = newPilot(n.options.Log)
-	n.policy.Store(n.settings.Policy())
-	n.answers, err = answer.New(answer.Options{Memory: int64(n.settings.Answers.Memory) << 20, Policy: n.policy.Load, Auto: n.pilot.ttl})
+	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: n.options.Clock, OnFault: n.logFault, Between: n.options.Between})
+	n.layers, n.pilot = fleet.NewLayers(s), newPilot(n.options.Log)
+	n.member = fleet.NewMember(fleet.MemberOptions{
+		Conn: n.conn, Layers: n.layers, Name: s.Feed.Name, Program: program(), Status: n.status, Try: n.try, Changed: n.steer, Log: n.options.Log,
+	})
+	n.answers, err = answer.New(answer.Options{
+		Memory: memory(s), Policy: n.layers.Policy, Auto: n.pilot.ttl, Replica: n.follower.Replica, Clock: n.options.Clock,
+	})
 	if err != nil {
 		return err
 	}
-	if n.public, err = net.Listen("tcp", n.settings.HTTP.Address); err != nil {
+	n.meter = newMeter(n.answers.Stats)
+	if err := n.handle(s); err != nil {
+		return err
+	}
+	return n.listen(s)
+}
+
+func (n *Node) listen(s *config.Node) (err error) {
+	if n.public, err = net.Listen("tcp", s.HTTP.Address); err != nil {
 		return fmt.Errorf("http.address: %w", err)
 	}
-	if n.settings.Admin.Address == "" {
+	if s.Admin.Address == "" {
 		return nil
 	}
-	if n.admin, err = net.Listen("tcp", n.settings.Admin.Address); err != nil {
+	if n.admin, err = net.Listen("tcp", s.Admin.Address); err != nil {
 		return fmt.Errorf("admin.address: %w", err)
 	}
 	return nil
 }
 
+// memory for answers, in bytes.
+func memory(s *config.Node) int64 { return int64(s.Answers.Memory) << 20 }
+
+// program is the version of the program, as it was built.
+func program() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
 func (n *Node) close() {
+	n.endStreams()
 	if n.conn != nil {
 		n.conn.Close()
 	}
@@ -127,12 +162,24 @@ func (n *Node) close() {
 	}
 }
 
-// Follow takes what can change while the node runs from settings that have changed. It holds for the next request. Safe for concurrent use.
+// Follow takes what can change while the node runs from its own settings, which have changed. It holds for the next request. Safe for concurrent use.
 func (n *Node) Follow(settings *config.Node) {
-	n.policy.Store(settings.Policy())
-	n.pilot.forget()
+	n.settings.Store(settings)
+	n.answers.Resize(memory(settings))
+	n.server.Follow(n.limits(settings))
+	if page, err := web.Handler(web.Options{Booking: settings.Page.Booking}); err == nil { // validated
+		n.page.Store(&page)
+	}
+	if err := n.layers.Base(settings); err != nil {
+		n.options.Log.Error("settings refused, the last good ones stay in force", "error", err)
+		return
+	}
+	n.steer()
 	n.options.Log.Info("settings", "ttl", settings.Freshness.TTL, "rules", len(settings.Rules))
 }
+
+// steer lets go of TTLs that no rule leaves to the node any more.
+func (n *Node) steer() { n.pilot.keep(n.layers.Policy()) }
 
 // Address is where queries are answered.
 func (n *Node) Address() string { return n.public.Addr().String() }
@@ -154,44 +201,49 @@ func (n *Node) Accuracy() accuracy.Snapshot { return n.accuracy.Snapshot() }
 // Run serves until ctx ends, then drains (N2).
 func (n *Node) Run(ctx context.Context) error {
 	defer n.close()
-	streams, endStreams := context.WithCancel(context.Background())
-	defer endStreams()
-	handler, err := n.handler(streams)
-	if err != nil {
-		return err
-	}
+	n.member.Look(ctx) // before anybody is answered
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.follower.Run(ctx) })
 	group.Go(func() error { return feed.Outcomes(ctx, n.conn, n.accuracy.Add, n.brokenOutcome) })
 	group.Go(func() error { return n.logLoading(ctx) })
-	group.Go(func() error { return n.pilot.run(ctx) })
-	group.Go(func() error { return n.serve(ctx, n.public, handler, endStreams) })
+	group.Go(func() error { return n.member.Run(ctx) })
+	group.Go(func() error { n.answers.Record(ctx); return nil })
+	group.Go(func() error { return n.meter.run(ctx, n.pilot.steer) })
+	group.Go(func() error { return n.serve(ctx, n.public, n.server, n.endStreams) })
 	if n.admin != nil {
 		group.Go(func() error { return n.serve(ctx, n.admin, n.adminHandler(), func() {}) })
 	}
 	return group.Wait()
 }
 
-func (n *Node) handler(streams context.Context) (http.Handler, error) {
-	settings := n.settings
-	page, err := web.Handler(web.Options{Booking: settings.Page.Booking})
+// handle makes what answers the public.
+func (n *Node) handle(s *config.Node) error {
+	page, err := web.Handler(web.Options{Booking: s.Page.Booking})
 	if err != nil {
-		return nil, fmt.Errorf("page.booking: %w", err)
+		return fmt.Errorf("page.booking: %w", err)
 	}
-	return httpapi.New(streams, httpapi.Options{
-		Source: n.follower, Answers: n.answers, Clock: n.options.Clock, Log: n.options.Log, Page: page,
+	n.page.Store(&page)
+	n.server, err = httpapi.New(n.streams, httpapi.Options{
+		Source: n.follower, Answers: n.answers, Clock: n.options.Clock, Log: n.options.Log, Settings: n.limits(s),
+		Page:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*n.page.Load()).ServeHTTP(w, r) }),
 		Documents: map[string][]byte{"/openapi.yaml": api.OpenAPI, "/asyncapi.yaml": api.AsyncAPI, "/yupiao/v1/feed.proto": api.Schema},
-		Settings: httpapi.Settings{
-			PositionWait: settings.Answers.PositionWait,
-			MaxStreams:   settings.Streams.Max, MaxStreamsPerClient: settings.Streams.MaxPerClient, TrustedProxies: settings.HTTP.TrustedProxies,
-			OfferKeys: n.keys,
-		},
 	})
+	return err
+}
+
+func (n *Node) limits(s *config.Node) httpapi.Settings {
+	return httpapi.Settings{
+		PositionWait: s.Answers.PositionWait, MaxStreams: s.Streams.Max, MaxStreamsPerClient: s.Streams.MaxPerClient,
+		TrustedProxies: s.HTTP.TrustedProxies, OfferKeys: n.keys,
+	}
 }
 
 func (n *Node) adminHandler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler(n.follower, &n.accuracy, n.answers.Stats, n.options.Refused, n.options.Clock))
+	mux.Handle("GET /metrics", metrics.Handler(metrics.Options{
+		Source: n.follower, Accuracy: &n.accuracy, Answers: n.answers.Stats, Clock: n.options.Clock,
+		Settings: func() (uint64, bool) { return n.layers.Version(), n.refused() != nil },
+	}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
@@ -208,7 +260,7 @@ func (n *Node) serve(ctx context.Context, l net.Listener, h http.Handler, endStr
 	go func() {
 		<-ctx.Done()
 		endStreams()
-		drain, cancel := context.WithTimeout(context.Background(), n.settings.HTTP.Drain)
+		drain, cancel := context.WithTimeout(context.Background(), n.settings.Load().HTTP.Drain)
 		defer cancel()
 		stopped <- server.Shutdown(drain)
 	}()

@@ -1,11 +1,9 @@
 package node
 
 import (
-	"context"
 	"log/slog"
-	"runtime"
+	"maps"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/answer"
@@ -16,81 +14,86 @@ import (
 // pilot moves the TTLs of the rules that leave them to the node.
 type pilot struct {
 	log *slog.Logger
-	// cpu is the processor time that the process has used.
-	cpu func() time.Duration
 
-	mu    sync.Mutex // guards rules
-	rules map[*policy.Rule]*helm
+	mu    sync.Mutex // guards helms
+	helms map[target]*helm
+}
+
+// target is what a rule wants. One that other settings leave as it is keeps its TTL.
+type target struct {
+	rule string
+	auto policy.Auto
 }
 
 // helm is one rule's.
 type helm struct {
 	governor *governor.Governor
 	score    answer.Score
+	why      string
 }
 
-func newPilot(log *slog.Logger) *pilot {
-	return &pilot{log: log, cpu: processTime, rules: map[*policy.Rule]*helm{}}
-}
+func newPilot(log *slog.Logger) *pilot { return &pilot{log: log, helms: map[target]*helm{}} }
 
-// processTime is the user and system time of this process.
-func processTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
+func targetOf(r *policy.Rule) target { return target{r.Name, *r.Auto} }
 
 // ttl is the present TTL of a rule, and where to count what comes of it.
 func (p *pilot) ttl(r *policy.Rule) (time.Duration, *answer.Score) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	h := p.rules[r]
+	h := p.helms[targetOf(r)]
 	if h == nil {
 		h = &helm{governor: governor.New(*r.Auto)}
-		p.rules[r] = h
+		p.helms[targetOf(r)] = h
 	}
 	return h.governor.TTL(), &h.score
 }
 
-// forget lets go of all rules: those of another policy begin anew.
-func (p *pilot) forget() {
+// keep lets go of all that a policy does not have.
+func (p *pilot) keep(in *policy.Policy) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	clear(p.rules)
-}
-
-// steerEvery is how often a TTL may move.
-const steerEvery = time.Second
-
-// run steers until ctx ends.
-func (p *pilot) run(ctx context.Context) error {
-	ticker := time.NewTicker(steerEvery)
-	defer ticker.Stop()
-	used, at := p.cpu(), time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-ticker.C:
-			next := p.cpu()
-			share := float64(next-used) / float64(now.Sub(at)) / float64(runtime.GOMAXPROCS(0))
-			used, at = next, now
-			p.steer(now, min(max(share, 0), 1))
+	has := map[target]bool{}
+	for i := range in.Rules {
+		if r := &in.Rules[i]; r.Auto != nil {
+			has[targetOf(r)] = true
 		}
 	}
+	maps.DeleteFunc(p.helms, func(t target, _ *helm) bool { return !has[t] })
 }
 
-// steer moves each TTL one step.
-func (p *pilot) steer(now time.Time, cpu float64) {
+// steer moves each TTL one step. The share is of all processors.
+func (p *pilot) steer(now time.Time, share float64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for rule, h := range p.rules {
+	for t, h := range p.helms {
 		before := h.governor.TTL()
 		served, wrong := h.score.Take()
-		if ttl, why := h.governor.Step(governor.Reading{At: now, CPU: cpu, Served: served, Wrong: wrong}); ttl != before {
-			p.log.Info("ttl", "rule", rule.Name, "from", before, "to", ttl, "why", why)
+		var ttl time.Duration
+		if ttl, h.why = h.governor.Step(governor.Reading{At: now, CPU: share, Served: served, Wrong: wrong}); ttl != before {
+			p.log.Info("ttl", "rule", t.rule, "from", before, "to", ttl, "why", h.why)
 		}
 	}
+}
+
+// present is the TTL of a rule by its name, and the last reason for it; ok is false if the node does not steer it, or no query has come under it.
+func (p *pilot) present(rule string) (ttl time.Duration, why string, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for t, h := range p.helms {
+		if t.rule == rule {
+			return h.governor.TTL(), h.why, true
+		}
+	}
+	return 0, "", false
+}
+
+// ttls are the present TTLs of a policy's rules that leave them to the node, by name.
+func (p *pilot) ttls(in *policy.Policy) map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for i := range in.Rules {
+		if r := &in.Rules[i]; r.Auto != nil {
+			out[r.Name], _ = p.ttl(r)
+		}
+	}
+	return out
 }

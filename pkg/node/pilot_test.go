@@ -38,8 +38,22 @@ func TestPilot(t *testing.T) {
 	if !strings.Contains(log.String(), "rule=rush") || !strings.Contains(log.String(), "cpu") {
 		t.Errorf("the log: %s", log.String())
 	}
-	if other, _ := p.ttl(&policy.Rule{Name: "rush", Auto: &policy.Auto{CPU: 0.5, Max: time.Second}}); other != 0 {
-		t.Errorf("a new rule begins with %s", other)
+	now = now.Add(time.Second)
+	busy = during(20, 0.9)
+	p.keep(&policy.Policy{Rules: []policy.Rule{{Name: "other"}, *rule}})
+	if kept, _ := p.ttl(rule); kept != busy {
+		t.Errorf("other settings left the rule as it was, but its TTL went from %s to %s", busy, kept)
+	}
+	if ttl, why, ok := p.present("rush"); ttl != busy || !strings.Contains(why, "cpu") || !ok || p.ttls(&policy.Policy{Rules: []policy.Rule{*rule}})["rush"] != busy {
+		t.Errorf("says %s, %q", ttl, why)
+	}
+	other := &policy.Rule{Name: "rush", Auto: &policy.Auto{CPU: 0.5, Max: time.Second}}
+	if ttl, _ := p.ttl(other); ttl != 0 {
+		t.Errorf("another target begins with %s", ttl)
+	}
+	p.keep(&policy.Policy{Rules: []policy.Rule{*other}})
+	if ttl, _ := p.ttl(rule); ttl != 0 {
+		t.Errorf("a rule that was let go begins with %s", ttl)
 	}
 	if processTime() <= 0 {
 		t.Error("no time was used")

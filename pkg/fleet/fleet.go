@@ -1,0 +1,179 @@
+// Package fleet is the query nodes as one: what each says of itself, and the settings that they share. A node is a Member; people act as an Operator.
+//
+// Shared settings are a document like a settings file with `freshness` and `rules` alone. Its versions lie in a stream beside the feed's.
+//
+// Invariants (cited by the tests as F1...):
+//
+//	F1 Shared settings lie over each node's own: what they do not say is as in the node's file, and of every value it is known where it comes from.
+//	F2 A version that a node answering refuses is not stored. Each node checks again, over its own file; one that refuses keeps its last good settings and says why.
+//	F3 A version is stored only on top of the one that its author saw. None is changed or removed afterwards: to go back is a new version.
+//	F4 What was stored last holds on every node that reaches the server within a second, and on a node that starts before it answers anybody.
+//	F5 A server that is away, or has lost the settings, changes nothing.
+package fleet
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/yupiao/yupiao/pkg/feed"
+)
+
+// Errors of the fleet.
+var (
+	// ErrNewer: a newer version of the program has stored the settings.
+	ErrNewer = errors.New("shared settings of a newer program")
+	// ErrInvalid marks a proposal that cannot be stored; the text says what is wrong.
+	ErrInvalid = errors.New("cannot be shared")
+	// ErrRefused: a node refuses the proposal; the text says which, and why.
+	ErrRefused = errors.New("refused")
+	// ErrConflict: another version was stored meanwhile.
+	ErrConflict = errors.New("another version came in between")
+	// ErrUnknown: there is no such node or version.
+	ErrUnknown = errors.New("not known")
+)
+
+// Version is shared settings as they were stored.
+type Version struct {
+	// Number counts from 1; At is the server's time.
+	Number uint64    `json:"version"`
+	At     time.Time `json:"at"`
+	// By is who stored it, Note why.
+	By   string `json:"by"`
+	Note string `json:"note,omitempty"`
+	// Restores is the earlier version that this one brings back; 0 for none.
+	Restores uint64 `json:"restores,omitempty"`
+	// Document is the settings as they were written; empty: nothing is shared any more.
+	Document string `json:"document"`
+}
+
+// record is a Version's message.
+type record struct {
+	// Format is raised when a program that does not know what is new would misread it.
+	Format   int    `json:"format"`
+	By       string `json:"by"`
+	Note     string `json:"note,omitempty"`
+	Restores uint64 `json:"restores,omitempty"`
+	Document string `json:"document"`
+}
+
+const (
+	format       = 1
+	longestBy    = 64
+	longestNote  = 200
+	longestWrite = 128 << 10
+)
+
+func decode(s *feed.Settings) (*Version, error) {
+	var r record
+	if err := json.Unmarshal(s.Data, &r); err != nil {
+		return nil, fmt.Errorf("shared settings, version %d: not JSON as this program writes it: %w", s.Sequence, err)
+	}
+	if r.Format > format {
+		return nil, fmt.Errorf("%w: version %d has format %d, and this program knows %d; bring it up to date", ErrNewer, s.Sequence, r.Format, format)
+	}
+	if r.Format < 1 {
+		return nil, fmt.Errorf("shared settings, version %d: format is %d; want %d", s.Sequence, r.Format, format)
+	}
+	return &Version{Number: s.Sequence, At: s.At, By: r.By, Note: r.Note, Restores: r.Restores, Document: r.Document}, nil
+}
+
+// name is how a version is called in messages.
+func (v *Version) name() string { return fmt.Sprintf("shared settings, version %d", v.Number) }
+
+// Proposal is what an operator wants to be shared.
+type Proposal struct {
+	// Document to share; empty: nothing any more.
+	Document string `json:"document"`
+	// By is who wants it, 1 to 64 characters; Note is why, at most 200.
+	By   string `json:"by"`
+	Note string `json:"note,omitempty"`
+	// Restores is the version that it brings back; 0 for none.
+	Restores uint64 `json:"restores,omitempty"`
+	// After is the version that the author saw, 0 for none.
+	After uint64 `json:"after"`
+}
+
+func (p *Proposal) validate() error {
+	switch {
+	case p.By == "" || !isLine(p.By, longestBy):
+		return fmt.Errorf("%w: by is %.80q; want a name of 1 to %d characters", ErrInvalid, p.By, longestBy)
+	case !isLine(p.Note, longestNote):
+		return fmt.Errorf("%w: note is %.80q...; want at most %d characters on one line", ErrInvalid, p.Note, longestNote)
+	case len(p.Document) > longestWrite:
+		return fmt.Errorf("%w: the document has %d bytes; want at most %d", ErrInvalid, len(p.Document), longestWrite)
+	}
+	return nil
+}
+
+func isLine(text string, most int) bool {
+	if utf8.RuneCountInString(text) > most || !utf8.ValidString(text) {
+		return false
+	}
+	for _, r := range text {
+		if !unicode.IsPrint(r) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Proposal) encode() ([]byte, error) {
+	return json.Marshal(record{Format: format, By: p.By, Note: p.Note, Restores: p.Restores, Document: p.Document})
+}
+
+// Status is what a node says of itself.
+type Status struct {
+	// ID is the node's alone, anew with each start; Name is its feed.name, which others may have.
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Program is the version of the program.
+	Program string    `json:"program"`
+	Started time.Time `json:"started"`
+	Ready   bool      `json:"ready"`
+	// Age of the data in seconds; nil if nothing proves any. Runs that it can show.
+	Age  *float64 `json:"age,omitempty"`
+	Runs uint64   `json:"runs"`
+	// Requests are seat searches per second, HitRatio the share that was not rendered for its caller, CPU the share of one core that the process uses; over the last seconds.
+	Requests float64  `json:"requests"`
+	HitRatio float64  `json:"hit_ratio"`
+	CPU      float64  `json:"cpu"`
+	Settings Settings `json:"settings"`
+}
+
+// Settings are those in force on a node.
+type Settings struct {
+	// Version of the shared settings that is in force, 0 for none.
+	Version uint64 `json:"version"`
+	// Refused says why what was stored last, RefusedVersion, is not in force; FileRefused why what is in the node's file is not.
+	Refused        string `json:"refused,omitempty"`
+	RefusedVersion uint64 `json:"refused_version,omitempty"`
+	FileRefused    string `json:"file_refused,omitempty"`
+	// Values are the defaults, by key; Rules are in order.
+	Values []Value `json:"values"`
+	Rules  []Rule  `json:"rules"`
+}
+
+// Value is one setting.
+type Value struct {
+	Key   string `json:"key"`
+	Value string `json:"value"`
+	// From is "default", a file and line, a variable of the environment, or "shared 7".
+	From string `json:"from"`
+}
+
+// Rule is one rule.
+type Rule struct {
+	Name string `json:"name"`
+	// When and Effects are its conditions and effects, and Auto the target of its TTL, on one line each.
+	When    string `json:"when"`
+	Effects string `json:"effects"`
+	Auto    string `json:"auto,omitempty"`
+	From    string `json:"from"`
+	// TTL is the present one of a rule whose TTL is auto, and Why the last reason for it.
+	TTL string `json:"ttl,omitempty"`
+	Why string `json:"why,omitempty"`
+}

@@ -1,0 +1,209 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/trial"
+)
+
+// Operator acts on the whole fleet over its NATS server. Safe for concurrent use.
+type Operator struct{ conn *feed.Conn }
+
+// NewOperator acts over a connection.
+func NewOperator(conn *feed.Conn) *Operator { return &Operator{conn} }
+
+// The longest that nodes are waited for.
+const (
+	roundTime = 2 * time.Second
+	trialTime = 30 * time.Second
+)
+
+// Nodes are those that answer, by name. One that is held up for two seconds is left out.
+func (o *Operator) Nodes(ctx context.Context) ([]Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, roundTime)
+	defer cancel()
+	answers, err := o.conn.AskFleet(ctx, verbStatus, nil)
+	if err != nil {
+		return nil, err
+	}
+	nodes := make([]Status, 0, len(answers))
+	for _, data := range answers {
+		s, err := decodeStatus(data)
+		if err != nil {
+			return nil, err
+		}
+		nodes = append(nodes, *s)
+	}
+	slices.SortFunc(nodes, func(a, b Status) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return nodes, nil
+}
+
+func decodeStatus(data []byte) (*Status, error) {
+	var s Status
+	if err := json.Unmarshal(data, &s); err != nil {
+		return nil, fmt.Errorf("a node's status: %w", err)
+	}
+	return &s, nil
+}
+
+// History is so many of the last versions, the newest first. A version that this program cannot read is an error, ErrNewer perhaps.
+func (o *Operator) History(ctx context.Context, most int) ([]Version, error) {
+	stored, err := o.conn.SettingsHistory(ctx, most)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Version, 0, len(stored))
+	for i := range stored {
+		v, err := decode(&stored[i])
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, *v)
+	}
+	return all, nil
+}
+
+// Verdict is what a node says of something that it was asked; Refused is empty if it accepts.
+type Verdict struct {
+	ID      string `json:"id"`
+	Name    string `json:"name"`
+	Refused string `json:"refused,omitempty"`
+}
+
+// Check asks every node whether it would accept a document. Without any node it is read over the default settings.
+func (o *Operator) Check(ctx context.Context, document string) ([]Verdict, error) {
+	nodes, err := o.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(nodes) == 0 {
+		base := config.DefaultNode()
+		_, err := parse(document, "the document", &base)
+		return nil, err
+	}
+	return each(nodes, func(n *Status) error {
+		ctx, cancel := context.WithTimeout(ctx, roundTime)
+		defer cancel()
+		_, err := o.conn.AskNode(ctx, n.ID, verbCheck, []byte(document))
+		return err
+	}), nil
+}
+
+// each asks all nodes side by side.
+func each(nodes []Status, ask func(*Status) error) []Verdict {
+	out := make([]Verdict, len(nodes))
+	var group sync.WaitGroup
+	for i := range nodes {
+		group.Go(func() {
+			out[i] = Verdict{ID: nodes[i].ID, Name: nodes[i].Name}
+			if err := ask(&nodes[i]); err != nil {
+				out[i].Refused = strings.TrimPrefix(err.Error(), feed.ErrRefused.Error()+": ")
+			}
+		})
+	}
+	group.Wait()
+	return out
+}
+
+// Store shares settings with all nodes, if every node that answers accepts them (F2) and nobody was faster (F3). The number is that of the new version.
+func (o *Operator) Store(ctx context.Context, p Proposal) (number uint64, err error) {
+	if err := p.validate(); err != nil {
+		return 0, err
+	}
+	verdicts, err := o.Check(ctx, p.Document)
+	if err != nil {
+		return 0, err
+	}
+	for _, v := range verdicts {
+		if v.Refused != "" {
+			return 0, fmt.Errorf("%w by node %s: %s", ErrRefused, v.Name, v.Refused)
+		}
+	}
+	data, err := p.encode()
+	if err != nil {
+		return 0, err
+	}
+	number, err = o.conn.StoreSettings(ctx, data, p.After)
+	if errors.Is(err, feed.ErrConflict) {
+		return 0, fmt.Errorf("%w: version %d is not the last any more; look at the history and try again", ErrConflict, p.After)
+	}
+	return number, err
+}
+
+// Await waits until every node that answers has a version in force, or refuses it, or ctx ends; then the others are told as late.
+func (o *Operator) Await(ctx context.Context, number uint64) ([]Verdict, error) {
+	nodes, err := o.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return each(nodes, func(n *Status) error {
+		for {
+			s, err := o.node(ctx, n.ID)
+			switch {
+			case err != nil:
+				return err
+			case s.Settings.RefusedVersion == number:
+				return errors.New(s.Settings.Refused)
+			case s.Settings.Version >= number:
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("still has version %d", s.Settings.Version)
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}), nil
+}
+
+func (o *Operator) node(ctx context.Context, id string) (*Status, error) {
+	data, err := o.conn.AskNode(ctx, id, verbStatus, nil)
+	if err != nil {
+		return nil, err
+	}
+	return decodeStatus(data)
+}
+
+// Try asks a node what would happen if a document were shared. The node is named by its id or its name; empty: the one that is asked most.
+func (o *Operator) Try(ctx context.Context, node, document string) (*Status, *trial.Report, error) {
+	n, err := o.pick(ctx, node)
+	if err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, trialTime)
+	defer cancel()
+	data, err := o.conn.AskNode(ctx, n.ID, verbTry, []byte(document))
+	if err != nil {
+		return nil, nil, err
+	}
+	var report trial.Report
+	if err := json.Unmarshal(data, &report); err != nil {
+		return nil, nil, fmt.Errorf("the report of node %s: %w", n.Name, err)
+	}
+	return n, &report, nil
+}
+
+func (o *Operator) pick(ctx context.Context, node string) (*Status, error) {
+	nodes, err := o.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if node != "" {
+		nodes = slices.DeleteFunc(nodes, func(s Status) bool { return s.ID != node && s.Name != node })
+	}
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("%w: no node %s answers", ErrUnknown, node)
+	}
+	busiest := slices.MaxFunc(nodes, func(a, b Status) int { return cmp.Compare(a.Requests, b.Requests) })
+	return &busiest, nil
+}
