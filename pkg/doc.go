@@ -1,6 +1,7 @@
 // Package pkg is the architecture. The data's way goes down this list; a package imports only packages above it, and a test holds the imports to that.
 //
 //	rail        the vocabulary: dates, codes, versions, states; no I/O
+//	bearer      the token by which operators are known
 //	offer       what a traveller was shown, as a signed token, and what came of it
 //	timetable   stations, patterns, the index from an OD to the trains that serve it, search
 //	formation   classes, places and fares of a train by its category
@@ -27,6 +28,7 @@
 //	bookapi     the backend's HTTP API
 //	config      settings files
 //	fleet       the query nodes as one: what each says of itself, and the settings that they share
+//	admin       what operators reach over HTTP
 //	node        the one composition of a query node
 //	backend     the one composition of a booking backend
 //	broker      an embedded NATS server

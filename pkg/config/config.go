@@ -60,6 +60,8 @@ type HTTP struct {
 // Admin is the operators' listener.
 type Admin struct {
 	Address string `mapstructure:"address"`
+	// Token that operators show; only from the environment.
+	Token string `mapstructure:"token"`
 }
 
 // Feed is where events come from.
@@ -146,7 +148,7 @@ func LoadNode(path string) (Node, error) {
 // Validate reports the first setting that cannot be used.
 func (n *Node) Validate() error {
 	return errors.Join(
-		address("http.address", n.HTTP.Address, false), address("admin.address", n.Admin.Address, true),
+		address("http.address", n.HTTP.Address, false), address("admin.address", n.Admin.Address, true), token(n.Admin.Token), guarded(n.Admin),
 		within("http.drain", n.HTTP.Drain, 0, 10*time.Minute),
 		n.Policy().Validate(),
 		within("answers.memory_mib", n.Answers.Memory, 1, 1<<20), within("answers.position_wait", n.Answers.PositionWait, time.Millisecond, 10*time.Second),
@@ -168,6 +170,15 @@ func address(key, value string, mayBeEmpty bool) error {
 		return invalid(key, fmt.Sprintf("%q", value), "host:port")
 	}
 	return nil
+}
+
+// guarded refuses an admin listener that others than this machine's own can reach without a token.
+func guarded(a Admin) error {
+	host, _, err := net.SplitHostPort(a.Address)
+	if a.Token != "" || a.Address == "" || err != nil || host == "localhost" || net.ParseIP(host).IsLoopback() {
+		return nil
+	}
+	return invalid("admin.address", fmt.Sprintf("%q", a.Address), "a loopback address, or a token ("+variable(adminToken)+")")
 }
 
 // base checks a base URL, under which paths are asked for. It is shown in the page, so that it must not hold a password either.

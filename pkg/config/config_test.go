@@ -27,7 +27,7 @@ func TestShippedFileIsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at := got.Origins["freshness.ttl"]; !strings.HasSuffix(at, "configs/yupiaod.yaml:36") {
+	if at := got.Origins["freshness.ttl"]; !strings.HasSuffix(at, "configs/yupiaod.yaml:41") {
 		t.Errorf("freshness.ttl comes from %q", at)
 	}
 	got.Origins = nil
@@ -101,6 +101,9 @@ func TestRefused(t *testing.T) {
 		"another scheme":    {"page:\n  booking: ftp://here\n", `page.booking is "ftp://here"`},
 		"no host":           {"page:\n  booking: http:///v1\n", `page.booking is "http:///v1"`},
 		"a query":           {"page:\n  booking: http://here/?a=b\n", `page.booking is "http://here/?a=b"`},
+		"a token":           {"admin:\n  token: 0011223300112233\n", "settings.yaml:2: admin.token holds something; want it from the environment (YUPIAO_ADMIN_TOKEN)"},
+		"open to all":       {"admin:\n  address: 0.0.0.0:8081\n", `settings.yaml:2: admin.address is "0.0.0.0:8081"; want a loopback address, or a token (YUPIAO_ADMIN_TOKEN)`},
+		"any interface":     {"admin:\n  address: :8081\n", `admin.address is ":8081"; want a loopback address`},
 		"a password":        {"page:\n  booking: http://me:00112233@here\n", `page.booking is "http://me:xxxxx@here"`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -144,6 +147,39 @@ func TestParseDocument(t *testing.T) {
 	} {
 		if _, err := ParseDocument([]byte(text), "a", base); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v; want one with %q", text, err, want)
+		}
+	}
+}
+
+// Single keys are put into a document and taken out; what else is in it stays, comments too.
+func TestSetKey(t *testing.T) {
+	const rules = "# for the new year\nrules:\n  - name: a # b\n    ttl: 1s\n"
+	for name, c := range map[string]struct{ document, key, value, want string }{
+		"into nothing":      {"", "freshness.ttl", "1s", "freshness:\n  ttl: 1s\n"},
+		"another value":     {"freshness:\n  ttl: 1s # c\n", "freshness.ttl", "2s", "freshness:\n  ttl: 2s # c\n"},
+		"another key":       {"freshness:\n  ttl: 1s\n", "freshness.refuse_after", "1m", "freshness:\n  ttl: 1s\n  refuse_after: 1m\n"},
+		"beside rules":      {rules, "freshness.ttl", "1s", "freshness:\n  ttl: 1s\n" + rules},
+		"out":               {"freshness:\n  ttl: 1s\n  refuse_after: 1m\n", "freshness.ttl", "", "freshness:\n  refuse_after: 1m\n"},
+		"the last one":      {"freshness:\n  ttl: 1s\n", "freshness.ttl", "", ""},
+		"the last of two":   {"freshness:\n  ttl: 1s\n" + rules, "freshness.ttl", "", rules},
+		"out of nothing":    {"", "freshness.ttl", "", ""},
+		"an empty section":  {"freshness:\n", "freshness.ttl", "1s", "freshness:\n  ttl: 1s\n"},
+		"not checked here":  {"", "freshness.ttl", "soon", "freshness:\n  ttl: soon\n"},
+		"what is no number": {"", "freshness.ttl", "3", "freshness:\n  ttl: \"3\"\n"},
+	} {
+		got, err := SetKey(c.document, c.key, c.value)
+		if err != nil || got != c.want {
+			t.Errorf("%s: %v\n%s\nwant\n%s", name, err, got, c.want)
+		}
+	}
+	for _, key := range []string{"", "ttl", "freshness", "freshness.", "freshness.tl", "rules.ttl", "http.address"} {
+		if _, err := SetKey("", key, "1s"); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "unknown key "+key) || !strings.Contains(err.Error(), "freshness.ttl") {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+	for _, document := range []string{"a: [", "3", "- a"} {
+		if got, err := SetKey(document, "freshness.ttl", "1s"); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%q becomes %q, %v", document, got, err)
 		}
 	}
 }

@@ -3,10 +3,13 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/yupiao/yupiao/pkg/policy"
 )
@@ -46,4 +49,77 @@ func noBareNumbers(from, to reflect.Type, value any) (any, error) {
 		return nil, fmt.Errorf("%v has no unit; want a percentage such as 60%%", value)
 	}
 	return value, nil
+}
+
+// SetKey puts a value into a document, or takes the key out of it if the value is empty. The key is one of freshness, such as freshness.ttl. Comments stay. The
+// document is not checked as a whole; ParseDocument does that.
+func SetKey(document, key, value string) (string, error) {
+	section, name, _ := strings.Cut(key, ".")
+	if known := freshnessKeys(); section != "freshness" || !slices.Contains(known, name) {
+		return "", &fault{key, fmt.Sprintf("unknown key %s; want one of freshness.%s", key, strings.Join(known, ", freshness."))}
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal([]byte(document), &root); err != nil {
+		return "", syntax("the document", err)
+	}
+	if root.Kind == 0 {
+		root = yaml.Node{Kind: yaml.DocumentNode, Content: []*yaml.Node{{Kind: yaml.MappingNode}}}
+	}
+	if root.Content[0].Kind != yaml.MappingNode {
+		return "", fmt.Errorf("%w: the document is no mapping; want the key freshness or rules", ErrInvalid)
+	}
+	set(child(root.Content[0], section), name, value)
+	if top := root.Content[0]; len(child(top, section).Content) == 0 {
+		set(top, section, "")
+	}
+	if len(root.Content[0].Content) == 0 {
+		return "", nil
+	}
+	var out strings.Builder
+	e := yaml.NewEncoder(&out)
+	e.SetIndent(2)
+	err := e.Encode(&root)
+	return out.String(), err
+}
+
+func freshnessKeys() (keys []string) {
+	for field := range reflect.TypeFor[policy.Change]().Fields() {
+		keys = append(keys, field.Tag.Get("mapstructure"))
+	}
+	return keys
+}
+
+// child finds or makes the mapping below a key.
+func child(in *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(in.Content); i += 2 {
+		if in.Content[i].Value == key {
+			if in.Content[i+1].Kind != yaml.MappingNode {
+				*in.Content[i+1] = yaml.Node{Kind: yaml.MappingNode}
+			}
+			return in.Content[i+1]
+		}
+	}
+	below := &yaml.Node{Kind: yaml.MappingNode}
+	in.Content = append([]*yaml.Node{{Kind: yaml.ScalarNode, Value: key}, below}, in.Content...)
+	return below
+}
+
+// set gives a key of a mapping a value; an empty one takes the key away.
+func set(in *yaml.Node, key, value string) {
+	for i := 0; i+1 < len(in.Content); i += 2 {
+		if in.Content[i].Value != key {
+			continue
+		}
+		if value == "" {
+			in.Content = slices.Delete(in.Content, i, i+2)
+			return
+		}
+		in.Content[i+1].SetString(value)
+		return
+	}
+	if value != "" {
+		below := &yaml.Node{}
+		below.SetString(value)
+		in.Content = append(in.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, below)
+	}
 }

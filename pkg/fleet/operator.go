@@ -115,8 +115,20 @@ func each(nodes []Status, ask func(*Status) error) []Verdict {
 	return out
 }
 
-// Store shares settings with all nodes, if every node that answers accepts them (F2) and nobody was faster (F3). The number is that of the new version.
-func (o *Operator) Store(ctx context.Context, p Proposal) (number uint64, err error) {
+// Share stores settings for all nodes, if every node that answers accepts them (F2) and nobody was faster (F3). It then waits a few seconds until each has
+// them in force, and tells what became of that. The number is that of the new version.
+func (o *Operator) Share(ctx context.Context, p Proposal) (number uint64, verdicts []Verdict, err error) {
+	if number, err = o.store(ctx, p); err != nil {
+		return 0, nil, err
+	}
+	nodes, err := o.Nodes(ctx)
+	if err != nil {
+		return number, nil, err
+	}
+	return number, o.await(ctx, nodes, number), nil
+}
+
+func (o *Operator) store(ctx context.Context, p Proposal) (number uint64, err error) {
 	if err := p.validate(); err != nil {
 		return 0, err
 	}
@@ -140,12 +152,16 @@ func (o *Operator) Store(ctx context.Context, p Proposal) (number uint64, err er
 	return number, err
 }
 
-// Await waits until every node that answers has a version in force, or refuses it, or ctx ends; then the others are told as late.
-func (o *Operator) Await(ctx context.Context, number uint64) ([]Verdict, error) {
-	nodes, err := o.Nodes(ctx)
-	if err != nil {
-		return nil, err
-	}
+const (
+	// awaitTime is five times as long as F4 gives a node.
+	awaitTime  = 5 * time.Second
+	awaitEvery = 20 * time.Millisecond
+)
+
+// await waits until each node has a version in force, or refuses it.
+func (o *Operator) await(ctx context.Context, nodes []Status, number uint64) []Verdict {
+	ctx, cancel := context.WithTimeout(ctx, awaitTime)
+	defer cancel()
 	return each(nodes, func(n *Status) error {
 		for {
 			s, err := o.node(ctx, n.ID)
@@ -159,11 +175,11 @@ func (o *Operator) Await(ctx context.Context, number uint64) ([]Verdict, error) 
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("still has version %d", s.Settings.Version)
-			case <-time.After(20 * time.Millisecond):
+				return fmt.Errorf("still has version %d after %s", s.Settings.Version, awaitTime)
+			case <-time.After(awaitEvery):
 			}
 		}
-	}), nil
+	})
 }
 
 func (o *Operator) node(ctx context.Context, id string) (*Status, error) {

@@ -16,7 +16,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/http/pprof"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -25,7 +24,9 @@ import (
 
 	"github.com/yupiao/yupiao/api"
 	"github.com/yupiao/yupiao/pkg/accuracy"
+	"github.com/yupiao/yupiao/pkg/admin"
 	"github.com/yupiao/yupiao/pkg/answer"
+	"github.com/yupiao/yupiao/pkg/bearer"
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/fleet"
@@ -209,9 +210,9 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.member.Run(ctx) })
 	group.Go(func() error { n.answers.Record(ctx); return nil })
 	group.Go(func() error { return n.meter.run(ctx, n.pilot.steer) })
-	group.Go(func() error { return n.serve(ctx, n.public, n.server, n.endStreams) })
+	group.Go(func() error { return n.serve(ctx, n.public, n.server, 30*time.Second, n.endStreams) })
 	if n.admin != nil {
-		group.Go(func() error { return n.serve(ctx, n.admin, n.adminHandler(), func() {}) })
+		group.Go(func() error { return n.serve(ctx, n.admin, n.adminHandler(), admin.WriteTimeout, func() {}) })
 	}
 	return group.Wait()
 }
@@ -239,21 +240,19 @@ func (n *Node) limits(s *config.Node) httpapi.Settings {
 }
 
 func (n *Node) adminHandler() http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler(metrics.Options{
-		Source: n.follower, Accuracy: &n.accuracy, Answers: n.answers.Stats, Clock: n.options.Clock,
-		Settings: func() (uint64, bool) { return n.layers.Version(), n.refused() != nil },
-	}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return mux
+	return admin.Handler(admin.Options{
+		Fleet: fleet.NewOperator(n.conn), Token: bearer.New(n.settings.Load().Admin.Token),
+		Metrics: metrics.Handler(metrics.Options{
+			Source: n.follower, Accuracy: &n.accuracy, Answers: n.answers.Stats, Clock: n.options.Clock,
+			Settings: func() (uint64, bool) { return n.layers.Version(), n.refused() != nil },
+		}),
+	})
 }
 
 // serve serves a listener until ctx ends. Its streams are ended first, since they would never end by themselves.
-func (n *Node) serve(ctx context.Context, l net.Listener, h http.Handler, endStreams func()) error {
+func (n *Node) serve(ctx context.Context, l net.Listener, h http.Handler, write time.Duration, endStreams func()) error {
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: write, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(n.options.Log.Handler(), slog.LevelDebug),
 	}
 	stopped := make(chan error, 1)

@@ -90,6 +90,7 @@ func (t *truth) poll(p Probe, now slot, clock func(slot) time.Time, budget *int)
 		late = !t.late
 		t.late = true
 		if t.probed && n > 0 {
+			t.digest = mix(^stamp) // taken to be new bytes until they are looked at
 			t.changes.push(change{at: now, n: n, digest: t.digest})
 		}
 		return late && t.probed

@@ -113,10 +113,10 @@ type shard struct {
 	_    [48]byte           // a cache line for each
 }
 
-// total is the number of all requests before a slot.
+// total is the number of all requests before a slot, and of the changes that were looked at late.
 type total struct {
-	at slot
-	n  uint64
+	at        slot
+	n, unseen uint64
 }
 
 // NewRecorder is an empty recorder.
@@ -316,11 +316,8 @@ func (r *Recorder) Run(ctx context.Context) {
 // poll reads the stamps once. r.polling is held.
 func (r *Recorder) poll() {
 	now := r.slot(r.o.Clock())
-	r.mu.Lock()
-	r.polled = append(r.polled[:0], r.members...)
-	r.mu.Unlock()
-	for i := range r.polled {
-		k := r.polled[(i+r.turn)%len(r.polled)] // by turns, so that a budget that runs out is not always the same keys'
+	r.line()
+	for _, k := range r.polled {
 		if k.poll(k.probe, now, r.at, &r.budget) {
 			r.unseen++
 		}
@@ -331,6 +328,24 @@ func (r *Recorder) poll() {
 	}
 }
 
+// line puts the keys in the order in which they are polled: those of the hot stratum first, since most answers are theirs; the others by turns, so that a budget that
+// runs out is not always the same keys'.
+func (r *Recorder) line() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.polled = r.polled[:0]
+	for _, k := range r.members {
+		if k.hot != never {
+			r.polled = append(r.polled, k)
+		}
+	}
+	for i := range r.members {
+		if k := r.members[(i+r.turn)%len(r.members)]; k.hot == never {
+			r.polled = append(r.polled, k)
+		}
+	}
+}
+
 func (r *Recorder) at(s slot) time.Time { return r.start.Add(time.Duration(s) * tick) }
 
 // Snapshot is a sample of the time up to now. It returns ErrIdle if nothing was asked in it.
@@ -338,8 +353,9 @@ func (r *Recorder) Snapshot() (*Sample, error) {
 	r.polling.Lock()
 	defer r.polling.Unlock()
 	r.poll()
-	s := &Sample{start: r.start, end: r.slot(r.o.Clock()) + 1, Unseen: r.unseen}
-	s.begin = r.begin(s.end, &s.Requests)
+	s := &Sample{start: r.start, end: r.slot(r.o.Clock()) + 1}
+	from := r.begin(s.end)
+	s.begin, s.Requests, s.Unseen = from.at, r.o.Total()-from.n, r.unseen-from.unseen
 	s.Begin, s.End = r.at(s.begin), r.at(s.end)
 	r.copyKeys(s)
 	if s.weigh(); s.Recorded == 0 {
@@ -348,13 +364,11 @@ func (r *Recorder) Snapshot() (*Sample, error) {
 	return s, nil
 }
 
-// begin is the oldest moment within the window at which requests were counted. It tells how many came since.
-func (r *Recorder) begin(end slot, requests *uint64) slot {
+// begin is the oldest moment within the window at which requests were counted.
+func (r *Recorder) begin(end slot) total {
 	all := r.totals.all()
 	i, _ := slices.BinarySearchFunc(all, end-r.keep, func(t total, s slot) int { return cmp.Compare(t.at, s) })
-	from := all[min(i, len(all)-1)]
-	*requests = r.o.Total() - from.n
-	return from.at
+	return all[min(i, len(all)-1)]
 }
 
 // copyKeys copies the records that are complete.

@@ -42,7 +42,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "sample of %.0f s: %d of %d requests, by %d queries: %d hot ones, and %s of the others\n",
 		r.InForce.Seconds, r.Recorded, r.Requests, r.Keys, r.HotKeys, percent(r.SamplingRate))
 	if r.Unseen > 0 {
-		fmt.Fprintf(&b, "%d changes came too fast to be looked at in time: fewer answers may seem wrong than are\n", r.Unseen)
+		fmt.Fprintf(&b, "%d changes came too fast to be looked at in time and are taken to have changed the answer: fewer may be wrong than it seems\n", r.Unseen)
 	}
 	b.WriteByte('\n')
 	r.writeBoth(&b)

@@ -30,7 +30,8 @@ type Sample struct {
 	Keys, HotKeys int
 	// Rate is the share of the other queries that were recorded, by their hash; above 0, at most 1.
 	Rate float64
-	// Unseen counts changes of which the answer's bytes were looked at later than 20 ms after, for there were too many.
+	// Unseen counts changes of which the answer's bytes were looked at later than 20 ms after, for there were too many. Until then each is taken to have
+	// changed them.
 	Unseen uint64
 	// Auto is the present TTLs of the rules with `ttl: auto`, by the rule's name. Whoever has the sample sets it before the first simulation.
 	Auto map[string]time.Duration

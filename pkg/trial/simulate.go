@@ -162,6 +162,9 @@ func (r *run) advance(to slot) {
 	for ; r.changes < len(r.key.changes) && r.key.changes[r.changes].at <= to; r.changes++ {
 		c := &r.key.changes[r.changes]
 		r.version += uint64(c.n)
+		if c.n == 0 && r.served == r.digest {
+			r.served = c.digest // the same bytes, looked at late
+		}
 		r.digest = c.digest
 		if c.at == to {
 			r.now += int(c.n)

@@ -8,7 +8,7 @@ import (
 
 // sweep is done every second: old things leave, and the bounds are kept (X5). r.polling is held.
 func (r *Recorder) sweep(now slot) {
-	r.totals.push(total{at: now, n: r.o.Total()})
+	r.totals.push(total{at: now, n: r.o.Total(), unseen: r.unseen})
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.trim(now)

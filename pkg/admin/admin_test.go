@@ -1,0 +1,180 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/yupiao/yupiao/pkg/bearer"
+	"github.com/yupiao/yupiao/pkg/fleet"
+	"github.com/yupiao/yupiao/pkg/trial"
+)
+
+const secret = "correct horse battery staple"
+
+// scripted is a fleet that says what a test wants, and remembers what it was asked.
+type scripted struct {
+	err      error
+	proposal fleet.Proposal
+	node     string
+	document string
+	most     int
+}
+
+func (s *scripted) Nodes(context.Context) ([]fleet.Status, error) {
+	return []fleet.Status{{Name: "a", ID: "1"}}, s.err
+}
+
+func (s *scripted) History(_ context.Context, most int) ([]fleet.Version, error) {
+	s.most = most
+	return []fleet.Version{{Number: 7, By: "ann", Document: "rules: []\n"}}, s.err
+}
+
+func (s *scripted) Share(_ context.Context, p fleet.Proposal) (uint64, []fleet.Verdict, error) {
+	s.proposal = p
+	return 8, []fleet.Verdict{{ID: "1", Name: "a"}}, s.err
+}
+
+func (s *scripted) Try(_ context.Context, node, document string) (*fleet.Status, *trial.Report, error) {
+	s.node, s.document = node, document
+	return &fleet.Status{Name: "a"}, &trial.Report{Requests: 5}, s.err
+}
+
+func serve(t *testing.T, f Fleet, token string) *httptest.Server {
+	t.Helper()
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "yupiao_ready 1\n") })
+	server := httptest.NewServer(Handler(Options{Fleet: f, Metrics: metrics, Token: bearer.New(token)}))
+	t.Cleanup(server.Close)
+	return server
+}
+
+// call makes a request as anybody might.
+func call(t *testing.T, server *httptest.Server, method, path, authorization, body string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, server.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	response, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	data, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode >= 400 && response.Header.Get("Content-Type") != "application/problem+json" {
+		t.Errorf("%s %s: a refusal as %s", method, path, response.Header.Get("Content-Type"))
+	}
+	return response.StatusCode, string(data)
+}
+
+// O1, O2: who may do what, with and without a token.
+func TestAuthorization(t *testing.T) {
+	f := &scripted{}
+	guarded, open := serve(t, f, secret), serve(t, f, "")
+	reads := []string{"/metrics", "/fleet/nodes", "/fleet/settings", "/debug/pprof/", "/nowhere"}
+	for _, path := range reads {
+		for header, allowed := range map[string]bool{"": false, "Bearer wrong": false, "Bearer " + secret: true} {
+			status, body := call(t, guarded, "GET", path, header, "")
+			if (status != http.StatusUnauthorized) != allowed || strings.Contains(body, secret) {
+				t.Errorf("GET %s with %q: %d %s", path, header, status, body)
+			}
+		}
+		if status, _ := call(t, open, "GET", path, "", ""); status == http.StatusUnauthorized || status == http.StatusForbidden {
+			t.Errorf("GET %s without a token set: %d", path, status)
+		}
+	}
+	for _, path := range []string{"/fleet/settings", "/fleet/settings/try"} {
+		for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Basic " + secret: 401, "Bearer " + secret: 200} {
+			if status, body := call(t, guarded, "POST", path, header, "{}"); status != want {
+				t.Errorf("POST %s with %q: %d %s", path, header, status, body)
+			}
+		}
+		if status, body := call(t, open, "POST", path, "Bearer ", "{}"); status != http.StatusForbidden || !strings.Contains(body, "YUPIAO_ADMIN_TOKEN") {
+			t.Errorf("POST %s without a token set: %d %s", path, status, body)
+		}
+	}
+}
+
+// O2: what cannot be understood or done is a problem that says why.
+func TestProblems(t *testing.T) {
+	f := &scripted{}
+	server := serve(t, f, secret)
+	for body, want := range map[string]string{"": "EOF", "no JSON": "invalid character", "[]": "cannot unmarshal", `{"dokument":""}`: `unknown field`, "{}{}": "something follows", `{"document":3}`: "cannot unmarshal number"} {
+		if status, answer := call(t, server, "POST", "/fleet/settings", "Bearer "+secret, body); status != 400 || !strings.Contains(answer, want) {
+			t.Errorf("%q: %d %s", body, status, answer)
+		}
+	}
+	if status, answer := call(t, server, "POST", "/fleet/settings/try", "Bearer "+secret, `{"document":"`+strings.Repeat("x", maxBody)+`"}`); status != 400 || !strings.Contains(answer, "too large") {
+		t.Errorf("%d %s", status, answer)
+	}
+	for _, last := range []string{"0", "1001", "many", "-1"} {
+		if status, answer := call(t, server, "GET", "/fleet/settings?last="+last, "Bearer "+secret, ""); status != 400 || !strings.Contains(answer, last) {
+			t.Errorf("last=%s: %d %s", last, status, answer)
+		}
+	}
+	for err, want := range map[error]int{
+		fleet.ErrInvalid: 422, fleet.ErrRefused: 422, fleet.ErrNewer: 422, fleet.ErrConflict: 409, fleet.ErrUnknown: 404, errors.New("no server"): 502,
+	} {
+		f.err = fmt.Errorf("%w: the reason", err)
+		for _, path := range []string{"/fleet/settings", "/fleet/settings/try"} {
+			if status, answer := call(t, server, "POST", path, "Bearer "+secret, "{}"); status != want || !strings.Contains(answer, "the reason") {
+				t.Errorf("%v: %d %s", err, status, answer)
+			}
+		}
+	}
+	if status, _ := call(t, server, "DELETE", "/fleet/settings", "Bearer "+secret, ""); status != 404 {
+		t.Errorf("DELETE: %d", status)
+	}
+}
+
+// The client is the other side of the handler: what goes in comes out.
+func TestClient(t *testing.T) {
+	f := &scripted{}
+	server := serve(t, f, secret)
+	c := &Client{Server: server.URL + "/", Token: secret, HTTP: server.Client()}
+	if nodes, err := c.Nodes(t.Context()); err != nil || len(nodes) != 1 || nodes[0].Name != "a" {
+		t.Errorf("%v %+v", err, nodes)
+	}
+	if all, err := c.History(t.Context(), 3); err != nil || f.most != 3 || len(all) != 1 || all[0].Document != "rules: []\n" {
+		t.Errorf("%v %+v", err, all)
+	}
+	p := fleet.Proposal{Document: "freshness:\n  ttl: 1s\n", By: "ann", Note: "why", After: 7, Restores: 2}
+	number, verdicts, err := c.Share(t.Context(), p)
+	if err != nil || number != 8 || !reflect.DeepEqual(f.proposal, p) || len(verdicts) != 1 {
+		t.Errorf("%v %d %+v %+v", err, number, f.proposal, verdicts)
+	}
+	n, report, err := c.Try(t.Context(), "b", "doc")
+	if err != nil || n.Name != "a" || report.Requests != 5 || f.node != "b" || f.document != "doc" {
+		t.Errorf("%v %+v %+v", err, n, report)
+	}
+	f.err = fmt.Errorf("%w by node a: the reason", fleet.ErrRefused)
+	if _, _, err := c.Share(t.Context(), p); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "the reason") {
+		t.Errorf("got %v", err)
+	}
+	c.Token = "wrong"
+	if _, err := c.Nodes(t.Context()); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "admin.token") {
+		t.Errorf("got %v", err)
+	}
+	for _, address := range []string{"", "127.0.0.1:8081", "nats://127.0.0.1:4222", "http://"} {
+		if _, err := (&Client{Server: address}).Nodes(t.Context()); err == nil || !strings.Contains(err.Error(), "want such as http://127.0.0.1:8081") {
+			t.Errorf("%q: %v", address, err)
+		}
+	}
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	if _, err := (&Client{Server: other.URL}).Nodes(t.Context()); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "404") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,191 @@
+package fleet
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+const timeLayout = "2006-01-02 15:04:05"
+
+// WriteStatus writes what is in force on each node, and where it comes from: nodes with the same settings together. last is what was stored last, nil for nothing.
+func WriteStatus(w io.Writer, nodes []Status, last *Version, now time.Time) error {
+	var b strings.Builder
+	if last == nil {
+		b.WriteString("no settings are shared\n")
+	} else {
+		writeVersion(&b, last, now)
+	}
+	if len(nodes) == 0 {
+		b.WriteString("no node answers\n")
+	}
+	writeNodes(&b, nodes, last)
+	for _, group := range alike(nodes) {
+		writeSettings(&b, group)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func writeVersion(b *strings.Builder, v *Version, now time.Time) {
+	fmt.Fprintf(b, "shared settings: version %d, by %s, %s (%s ago)", v.Number, plain(v.By), v.At.Local().Format(timeLayout), now.Sub(v.At).Round(time.Second))
+	if v.Note != "" {
+		fmt.Fprintf(b, ": %s", plain(v.Note))
+	}
+	b.WriteByte('\n')
+}
+
+func columns(b *strings.Builder) *tabwriter.Writer { return tabwriter.NewWriter(b, 0, 0, 2, ' ', 0) }
+
+func writeNodes(b *strings.Builder, nodes []Status, last *Version) {
+	if len(nodes) == 0 {
+		return
+	}
+	t := columns(b)
+	fmt.Fprintln(t, "\nnode\tid\tsettings\trequests/s\thit ratio\tCPU\tage")
+	for i := range nodes {
+		n := &nodes[i]
+		age := "-"
+		if n.Age != nil {
+			age = fmt.Sprintf("%.1f s", *n.Age)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%.0f\t%.1f%%\t%.0f%%\t%s\n", plain(n.Name), plain(n.ID), n.Settings.state(last), n.Requests, 100*n.HitRatio, 100*n.CPU, age)
+	}
+	_ = t.Flush() // to memory
+	for i := range nodes {
+		for _, why := range []string{nodes[i].Settings.Refused, nodes[i].Settings.FileRefused} {
+			if why != "" {
+				fmt.Fprintf(b, "! %s: %s\n", plain(nodes[i].Name), plain(why))
+			}
+		}
+	}
+}
+
+func (s *Settings) state(last *Version) string {
+	text := "its own"
+	if s.Version > 0 {
+		text = fmt.Sprint(s.Version)
+	}
+	switch {
+	case s.Refused != "":
+		return fmt.Sprintf("%s, refused %d", text, s.RefusedVersion)
+	case last != nil && s.Version < last.Number:
+		return text + ", late"
+	default:
+		return text
+	}
+}
+
+// alike groups nodes with the same settings.
+func alike(nodes []Status) [][]Status {
+	var groups [][]Status
+next:
+	for _, n := range nodes {
+		for i, group := range groups {
+			if same(&group[0].Settings, &n.Settings) {
+				groups[i] = append(group, n)
+				continue next
+			}
+		}
+		groups = append(groups, []Status{n})
+	}
+	return groups
+}
+
+// same compares what was written; a node's own TTLs may differ.
+func same(a, b *Settings) bool {
+	if len(a.Values) != len(b.Values) || len(a.Rules) != len(b.Rules) {
+		return false
+	}
+	for i := range a.Values {
+		if a.Values[i] != b.Values[i] {
+			return false
+		}
+	}
+	for i := range a.Rules {
+		x, y := a.Rules[i], b.Rules[i]
+		x.TTL, x.Why, y.TTL, y.Why = "", "", "", ""
+		if x != y {
+			return false
+		}
+	}
+	return true
+}
+
+func writeSettings(b *strings.Builder, group []Status) {
+	names := make([]string, len(group))
+	for i := range group {
+		names[i] = plain(group[i].Name)
+	}
+	fmt.Fprintf(b, "\non %s:\n", strings.Join(names, ", "))
+	t := columns(b)
+	for _, v := range group[0].Settings.Values {
+		fmt.Fprintf(t, "  %s\t%s\t%s\n", v.Key, plain(v.Value), plain(v.From))
+	}
+	_ = t.Flush() // to memory
+	for i, r := range group[0].Settings.Rules {
+		fmt.Fprintf(b, "  rule %d, %s (%s): when %s: %s", i+1, plain(r.Name), plain(r.From), plain(r.When), plain(r.Effects))
+		if r.Auto != "" {
+			fmt.Fprintf(b, " (%s)", plain(r.Auto))
+		}
+		b.WriteByte('\n')
+		for k := range group {
+			if own := group[k].Settings.Rules[i]; own.TTL != "" {
+				fmt.Fprintf(b, "    %s: %s; %s\n", names[k], plain(own.TTL), plain(own.Why))
+			}
+		}
+	}
+}
+
+// WriteHistory writes versions, the newest first, a line each.
+func WriteHistory(w io.Writer, versions []Version) error {
+	var b strings.Builder
+	t := columns(&b)
+	fmt.Fprintln(t, "version\tstored\tby\twhat")
+	for i := range versions {
+		v := &versions[i]
+		what := fmt.Sprintf("%d lines", strings.Count(v.Document, "\n"))
+		switch {
+		case v.Restores > 0:
+			what = fmt.Sprintf("version %d again", v.Restores)
+		case v.Document == "":
+			what = "nothing shared"
+		}
+		if v.Note != "" {
+			what += ": " + v.Note
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", v.Number, v.At.Local().Format(timeLayout), plain(v.By), plain(what))
+	}
+	_ = t.Flush() // to memory
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteVerdicts writes what became of a version on each node.
+func WriteVerdicts(w io.Writer, number uint64, verdicts []Verdict) error {
+	var b strings.Builder
+	held := 0
+	for _, v := range verdicts {
+		if v.Refused == "" {
+			held++
+		} else {
+			fmt.Fprintf(&b, "! %s: %s\n", plain(v.Name), plain(v.Refused))
+		}
+	}
+	fmt.Fprintf(&b, "version %d is stored, and in force on %d of %d nodes\n", number, held, len(verdicts))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// plain is a text without what would break a table or steer a terminal.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
+}
