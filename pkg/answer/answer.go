@@ -54,8 +54,10 @@ type Options struct {
 	Policy func() *policy.Policy
 	// Auto is the present TTL of a rule whose TTL is auto, and where to count what came of it. Default: the least TTL, counted nowhere.
 	Auto func(rule *policy.Rule) (time.Duration, *Score)
-	// Replica, if set, is that of the moment: then a sample of the requests and of the changes of their answers is recorded, by Record, for package trial.
+	// Replica, if set, is that of the moment: then a sample of the requests and of the changes of their answers is recorded, by Record, for package trial. Sample tunes it; its
+	// Clock and Total are the cache's.
 	Replica func() *replica.Replica
+	Sample  trial.Options
 	// Clock is the time at which the sample is taken; default time.Now.
 	Clock func() time.Time
 }
@@ -110,7 +112,8 @@ func New(o Options) (*Cache, error) {
 	}
 	c := &Cache{options: o, kept: kept, seed: maphash.MakeSeed(), asked: make(doorkeeper, 1+o.Memory/typicalEntry), making: map[string]*Entry{}}
 	if o.Replica != nil {
-		c.recorder = trial.NewRecorder(trial.Options{Clock: o.Clock, Total: c.counts.sum})
+		o.Sample.Clock, o.Sample.Total = o.Clock, c.counts.sum
+		c.recorder = trial.NewRecorder(o.Sample)
 	}
 	return c, nil
 }

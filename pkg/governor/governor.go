@@ -2,9 +2,8 @@
 //
 // It is integral control in the logarithm of the TTL, with a dead band and a limit on the rate of change. In the logarithm, because work and wrong answers go
 // about as powers of the TTL, so that one gain fits 10 ms and 10 s (Åström and Wittenmark, "Adaptive Control", 2nd ed. 1995, on gain scheduling by a
-// nonlinear transformation). For accuracy it is a self-tuning regulator (same book): it learns by which factor what is measured differs from what a
-// model of the curve predicts, and takes the TTL at which the corrected model meets the target. Without a model the curve is taken to be
-// a power of the TTL; each step goes part of the way, so that a wrong exponent does not matter.
+// nonlinear transformation). For accuracy it is a self-tuning regulator (same book): the curve is taken to be a power of the TTL, and it learns the factor;
+// each step goes part of the way to the TTL at which the curve meets the target, so that a wrong exponent does not matter.
 //
 // The direction that does harm if it comes late is quick, the other slow, as in AIMD (Chiu and Jain, "Analysis of the Increase and Decrease Algorithms for
 // Congestion Avoidance", 1989): a TTL that is to keep the CPU free rises fast and falls slowly, one that is to keep answers true falls fast and rises slowly.
@@ -57,8 +56,6 @@ type Reading struct {
 	CPU float64
 	// Served and Wrong are the answers, and those of them that differed from the truth. Only looked at for an accuracy target.
 	Served, Wrong float64
-	// Wrongs, if set, is a model of the curve: the share of wrong answers under a TTL. known is false if it cannot tell.
-	Wrongs func(ttl time.Duration) (share float64, known bool)
 }
 
 // Move is a change of the TTL.

@@ -115,35 +115,6 @@ func TestNonsense(t *testing.T) {
 	}
 }
 
-// A model of nonsense is as none, or does no harm.
-func TestNonsenseModel(t *testing.T) {
-	for name, model := range map[string]func(time.Duration) (float64, bool){
-		"unknown":  func(time.Duration) (float64, bool) { return 0.5, false },
-		"NaN":      func(time.Duration) (float64, bool) { return math.NaN(), true },
-		"negative": func(time.Duration) (float64, bool) { return -1, true },
-		"zero":     func(time.Duration) (float64, bool) { return 0, true },
-		"huge":     func(time.Duration) (float64, bool) { return 1e9, true },
-		"hole": func(ttl time.Duration) (float64, bool) {
-			return min(ttl.Seconds(), 1), ttl < time.Second || ttl > 10*time.Second
-		},
-		"falls": func(ttl time.Duration) (float64, bool) { return math.Exp(-ttl.Seconds()), true },
-	} {
-		t.Run(name, func(t *testing.T) {
-			g := New(policy.Auto{Accuracy: 0.95, Min: 10 * time.Millisecond, Max: time.Minute})
-			for range 200 {
-				// The truth: a tenth is wrong at a second.
-				wrong := min(g.TTL().Seconds()/10, 1)
-				if ttl, why := steady(g, 1, Reading{Served: 10_000, Wrong: wrong * 10_000, Wrongs: model}); ttl < 10*time.Millisecond || ttl > time.Minute {
-					t.Fatal(ttl, why)
-				}
-			}
-			if ttl := g.TTL(); name != "falls" && (ttl < 400*time.Millisecond || ttl > 600*time.Millisecond) {
-				t.Error(ttl, g.Moves())
-			}
-		})
-	}
-}
-
 // Long gaps between steps, and very short ones, count as what they are.
 func TestIrregularSteps(t *testing.T) {
 	g := New(policy.Auto{CPU: 0.6, Max: time.Minute})

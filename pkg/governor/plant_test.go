@@ -99,7 +99,7 @@ type trace struct {
 	ttls   []time.Duration
 }
 
-func (p *plant) run(t *testing.T, g *Governor, phases []phase, model func(p *plant, f phase) func(time.Duration) (float64, bool)) (out []trace) {
+func (p *plant) run(t *testing.T, g *Governor, phases []phase) (out []trace) {
 	for n, f := range phases {
 		var tr trace
 		p.changes = f.changes
@@ -107,9 +107,6 @@ func (p *plant) run(t *testing.T, g *Governor, phases []phase, model func(p *pla
 			cpu, served, wrong := p.second(f.rate, g.TTL())
 			measured := min(max(cpu*(1+p.noise*p.r.NormFloat64()), 0), 1)
 			r := Reading{At: epoch.Add(time.Duration(p.now * float64(time.Second))), CPU: measured, Served: served, Wrong: wrong}
-			if model != nil {
-				r.Wrongs = model(p, f)
-			}
 			ttl, why := g.Step(r)
 			if *verbose {
 				t.Logf("%d %3d cpu %.3f wrong %.4f  %s", n, s, cpu, wrong/max(served, 1), why)
@@ -174,7 +171,7 @@ func TestHoldsCPU(t *testing.T) {
 			t.Run(fmt.Sprintf("seed=%d/target=%s", seed, target), func(t *testing.T) {
 				a := policy.Auto{CPU: target, Max: 30 * time.Second}
 				p := newPlant(seed, 5000)
-				out := p.run(t, New(a), []phase{{90, 5000, 200}, {90, 50_000, 200}, {120, 5000, 200}}, nil)
+				out := p.run(t, New(a), []phase{{90, 5000, 200}, {90, 50_000, 200}, {120, 5000, 200}})
 				for i, name := range []string{"before", "rush", "after"} {
 					held(t, name, out[i], float64(target), a)
 				}
@@ -183,36 +180,16 @@ func TestHoldsCPU(t *testing.T) {
 	}
 }
 
-// U2, U3: without a model, and with changes that grow with the demand.
+// U2, U3: with changes that grow with the demand.
 func TestHoldsAccuracy(t *testing.T) {
 	for seed := range uint64(*seeds) {
 		for _, target := range []float64{0.8, 0.95, 0.99} {
 			t.Run(fmt.Sprintf("seed=%d/target=%g", seed, target), func(t *testing.T) {
 				a := policy.Auto{Accuracy: target, Max: 30 * time.Second}
 				p := newPlant(seed, 5000)
-				out := p.run(t, New(a), []phase{{75, 5000, 4}, {75, 50_000, 20}, {105, 5000, 4}}, nil)
+				out := p.run(t, New(a), []phase{{75, 5000, 4}, {75, 50_000, 20}, {105, 5000, 4}})
 				for i, name := range []string{"before", "rush", "after"} {
 					held(t, name, out[i], 1-target, a)
-				}
-			})
-		}
-	}
-}
-
-// U2, U3: a model that is wrong by a factor, and rises otherwise than the truth, is corrected.
-func TestHoldsAccuracyByModel(t *testing.T) {
-	for _, factor := range []float64{0.2, 1, 4} {
-		for _, exponent := range []float64{0.5, 1} {
-			t.Run(fmt.Sprintf("factor=%g/exponent=%g", factor, exponent), func(t *testing.T) {
-				a := policy.Auto{Accuracy: 0.95, Max: 30 * time.Second}
-				p := newPlant(3, 5000)
-				out := p.run(t, New(a), []phase{{75, 5000, 4}, {75, 50_000, 20}, {105, 5000, 4}}, func(*plant, phase) func(time.Duration) (float64, bool) {
-					return func(ttl time.Duration) (float64, bool) {
-						return min(factor*0.05*math.Pow(ttl.Seconds()/0.1, exponent), 1), true
-					}
-				})
-				for i, name := range []string{"before", "rush", "after"} {
-					held(t, name, out[i], 0.05, a)
 				}
 			})
 		}

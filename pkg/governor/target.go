@@ -40,14 +40,13 @@ func (g *Governor) byCPU(r *Reading, seconds float64) deviation {
 // byAccuracy wants the greatest TTL under which no more answers are wrong than the target allows.
 func (g *Governor) byAccuracy(r *Reading, seconds float64) deviation {
 	allowed := 1 - g.auto.Accuracy
-	curve := g.curve(r)
-	g.wrong.take(r, allowed, curve.predict(g.present()), curve.modelled, seconds)
+	g.wrong.take(r, allowed, predict(g.present()), seconds)
 	d := deviation{up: slow, down: 3 * slow, slowUp: true, text: fmt.Sprintf("too few answers to tell the accuracy, target %s", percent(g.auto.Accuracy))}
-	factor, known := g.wrong.factor(curve.modelled, allowed)
+	factor, known := g.wrong.factor(allowed)
 	switch {
 	case known:
-		wrong := min(factor*curve.predict(g.present()), 1)
-		want := curve.most(aimWrong*allowed/factor, g.clamp(0), g.clamp(math.Inf(1)))
+		wrong := min(factor*predict(g.present()), 1)
+		want := math.Pow(aimWrong*allowed/factor, 1/exponent)
 		d.error = math.Log(aimWrong * allowed / max(wrong, 1e-9))
 		d.step = 0.6 * math.Log(want/g.ttl)
 		d.text = compare("accuracy", 1-wrong, g.auto.Accuracy, d.error)
@@ -58,66 +57,17 @@ func (g *Governor) byAccuracy(r *Reading, seconds float64) deviation {
 	return d
 }
 
-// exponent is that of the curve that is taken without a model: Zipf demand is a mixture of keys of which the busy ones go as the TTL and the others not at all.
+// exponent is that of the curve that is assumed: Zipf demand is a mixture of keys of which the busy ones go as the TTL and the others not at all.
 const exponent = 0.75
 
-// curve is the predicted share of wrong answers by TTL, that of a model or a power of the TTL.
-type curve struct {
-	share    func(time.Duration) (float64, bool)
-	modelled bool
-}
-
-// curve takes the model if it knows the present TTL and the bounds, and says that there are wrong answers at all.
-func (g *Governor) curve(r *Reading) curve {
-	c := curve{share: r.Wrongs, modelled: r.Wrongs != nil}
-	for _, ttl := range []time.Duration{g.auto.Min, g.present(), g.auto.Max} {
-		if c.modelled {
-			share, known := c.share(ttl)
-			c.modelled = known && share >= 0 && share <= 1 && (ttl != g.auto.Max || share > 0)
-		}
-	}
-	return c
-}
-
-// predict is a share, or without a model a number that grows as a power of the TTL.
-func (c curve) predict(ttl time.Duration) float64 {
-	if !c.modelled {
-		return math.Pow(ttl.Seconds(), exponent)
-	}
-	share, known := c.share(ttl)
-	if !known || !(share >= 0) {
-		return 0
-	}
-	return min(share, 1)
-}
-
-// most is the greatest number of seconds between two at which the prediction is at most a share. The curve is taken to rise.
-func (c curve) most(share, from, to float64) float64 {
-	if !c.modelled {
-		return math.Pow(share, 1/exponent)
-	}
-	if c.predict(inSeconds(to)) <= share {
-		return to
-	}
-	for range 30 { // from 1 ms to an hour to 1 in 10^7
-		middle := math.Sqrt(from * to)
-		if c.predict(inSeconds(middle)) <= share {
-			from = middle
-		} else {
-			to = middle
-		}
-	}
-	return from
-}
-
-func inSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+// predict is a number that grows with the TTL as the share of wrong answers does.
+func predict(ttl time.Duration) float64 { return math.Pow(ttl.Seconds(), exponent) }
 
 // estimate learns the factor by which measured wrong answers differ from predicted ones. Wrong answers come in bursts, one for each change of a busy answer, so it
 // remembers long; and since a rush must not hide behind the time before it, nor its end behind the rush, a short memory runs beside it and replaces the long
 // one when the two differ by more than their noise.
 type estimate struct {
 	long, short memory
-	modelled    bool
 	// jitter is the mean square of the difference between the factors of neighbouring steps, and last the last of them.
 	jitter, last float64
 }
@@ -129,10 +79,7 @@ const (
 	longest, shortest = 20, 3
 )
 
-func (e *estimate) take(r *Reading, allowed, predicted float64, modelled bool, seconds float64) {
-	if e.modelled != modelled {
-		*e = estimate{modelled: modelled} // a factor to another curve
-	}
+func (e *estimate) take(r *Reading, allowed, predicted, seconds float64) {
 	if r.Served == 0 || predicted <= 0 {
 		return
 	}
@@ -155,11 +102,8 @@ func (e *estimate) differ() bool {
 	return d > e.long.factor()/4 && d > 2.5*math.Sqrt(e.jitter/(2*shortest))
 }
 
-// factor is known with a model, for which five wrong answers speak beforehand, and without one once so much was served that the target would allow three.
-func (e *estimate) factor(modelled bool, allowed float64) (factor float64, known bool) {
-	if modelled {
-		return min(max((e.long.wrong+5)/(e.long.predicted+5), 0.01), 100), true
-	}
+// factor is known once so much was served that the target would allow three wrong answers.
+func (e *estimate) factor(allowed float64) (factor float64, known bool) {
 	return (e.long.wrong + 0.5) / e.long.predicted, e.long.served*allowed >= 3
 }
 

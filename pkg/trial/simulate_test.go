@@ -215,19 +215,3 @@ func poisson(r *rand.Rand, mean float64) (n int) {
 	}
 	return n
 }
-
-func TestModel(t *testing.T) {
-	m := Model([]time.Duration{0, time.Second, 3 * time.Second}, []float64{0, 0.1, 0.2})
-	for _, tt := range []struct {
-		ttl   time.Duration
-		share float64
-		known bool
-	}{{0, 0, true}, {500 * time.Millisecond, 0.05, true}, {time.Second, 0.1, true}, {2 * time.Second, 0.15, true}, {3 * time.Second, 0.2, true}, {4 * time.Second, 0, false}, {-1, 0, false}} {
-		if share, known := m(tt.ttl); math.Abs(share-tt.share) > 1e-12 || known != tt.known {
-			t.Errorf("%s: %g, %v", tt.ttl, share, known)
-		}
-	}
-	if _, known := Model(TTLs, nil)(0); known {
-		t.Error("a model of nothing knows")
-	}
-}

@@ -20,7 +20,6 @@
 package trial
 
 import (
-	"slices"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/policy"
@@ -119,34 +118,4 @@ func Curve(s *Sample, c Costs, ttls []time.Duration) []Point {
 		points = append(points, Point{TTL: ttl, Result: r})
 	}
 	return points
-}
-
-// RuleCurve is the share of wrong answers among those of one rule, by its number, under each of these TTLs; the other rules stay as they are.
-// ok is false if the rule applied to no request.
-func RuleCurve(s *Sample, p *policy.Policy, rule int, ttls []time.Duration) (wrong []float64, ok bool) {
-	if rule < 0 || rule >= len(p.Rules) {
-		return nil, false
-	}
-	tried := &policy.Policy{Defaults: p.Defaults, Rules: append([]policy.Rule(nil), p.Rules...)}
-	for _, d := range ttls {
-		tried.Rules[rule].TTL = &policy.TTL{Fixed: d}
-		r := Simulate(s, tried, Costs{}).ByRule[rule]
-		wrong, ok = append(wrong, r.Wrong), r.Share > 0
-	}
-	return wrong, ok
-}
-
-// Model is a RuleCurve as a function: straight lines between its points. It knows nothing outside of them. The TTLs rise.
-func Model(ttls []time.Duration, wrong []float64) func(ttl time.Duration) (share float64, known bool) {
-	return func(ttl time.Duration) (float64, bool) {
-		i, exact := slices.BinarySearch(ttls, ttl)
-		switch {
-		case len(wrong) != len(ttls) || i == len(ttls) || i == 0 && !exact:
-			return 0, false
-		case exact:
-			return wrong[i], true
-		}
-		part := float64(ttl-ttls[i-1]) / float64(ttls[i]-ttls[i-1])
-		return wrong[i-1] + part*(wrong[i]-wrong[i-1]), true
-	}
 }
