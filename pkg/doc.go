@@ -3,6 +3,7 @@
 //	rail        the vocabulary: dates, codes, versions, states; no I/O
 //	bearer      the token by which operators are known
 //	offer       what a traveller was shown, as a signed token, and what came of it
+//	accuracy    how often offers held
 //	timetable   stations, patterns, the index from an OD to the trains that serve it, search
 //	formation   classes, places and fares of a train by its category
 //	gtfs        reads a GTFS feed into a timetable
@@ -19,7 +20,6 @@
 //	governor    a TTL that moves by itself towards a target
 //	httpapi     gin: queries, streams, problems
 //	web         the page, embedded
-//	accuracy    how often offers held
 //	metrics     statistics as Prometheus reads them
 //	payment     the border to those who move money, and a sandbox
 //	booking     the inventory core of the reference booking backend: the authority, never imported by the query side

@@ -241,6 +241,13 @@ func (e *Entry) judge(a *view.Answer, now time.Time) ruling {
 	return out
 }
 
+// Effects are those of the rule that applies to an answer which nobody keeps, at a rate of 0.
+func (c *Cache) Effects(q *Request, a *view.Answer, now time.Time) policy.Effects {
+	f := q.facts(a, now)
+	_, e := c.Policy().Match(&f)
+	return e
+}
+
 // Caching is a Cache-Control for browsers and CDNs.
 func Caching(e policy.Effects) string {
 	if e.ClientMaxAge < time.Second {

@@ -214,37 +214,41 @@ func (s *Server) offers(c *gin.Context, q *answer.Request, r *replica.Replica, f
 	}
 	now := s.clock()
 	f := s.freshness(r, now, false) // before the counts are read: they are at least that new
-	if problem := refuse(f.age, f.proved, s.answers.Policy().Defaults.RefuseAfter); problem != nil {
+	a := view.Look(r, q.Query, now)
+	effects := s.answers.Effects(q, a, now)
+	if problem := refuse(f.age, f.proved, effects.RefuseAfter); problem != nil {
 		fail(c, problem)
 		return
 	}
-	a := view.Look(r, q.Query, now)
 	if from != nil && a.Lagging {
 		fail(c, s.notReached())
 		return
 	}
-	if a.Behind {
-		f.state = stateDegraded
-	}
+	s.judge(&f, effects.DegradedAfter, a.Behind)
 	c.Header(headerPosition, a.Position().String())
-	body := render.Printer{Index: r.Index(), Lang: q.Lang, Tokens: s.tokens(f, now)}.Answer(make([]byte, 0, 256+900*len(a.Offers)), q.Query, a)
-	s.send(c, body, f)
+	tokens := s.tokens(f, effects.ClientMaxAge, now)
+	body := render.Printer{Index: r.Index(), Lang: q.Lang, Tokens: tokens}.Answer(make([]byte, 0, 256+900*len(a.Offers)), q.Query, a)
+	s.send(c, body, f, private(answer.Caching(effects)))
 }
 
-// tokens are the offer tokens of an answer; nil if none can be signed, or nothing proves an age that they could tell.
-func (s *Server) tokens(f freshness, now time.Time) *render.Tokens {
-	if s.settings.Load().OfferKeys.Empty() || !f.proved {
+// private keeps what is one caller's own out of caches that others use.
+func private(caching string) string { return strings.Replace(caching, "public", "private", 1) }
+
+// tokens are the offer tokens of an answer that its caller may keep for a time; nil if none can be signed, or nothing proves an age that they could tell.
+func (s *Server) tokens(f freshness, ttl time.Duration, now time.Time) *render.Tokens {
+	keys := s.settings.Load().OfferKeys
+	if keys.Empty() || !f.proved {
 		return nil
 	}
-	return &render.Tokens{Keys: s.settings.Load().OfferKeys, Age: f.age, TTL: s.answers.Policy().Defaults.ClientMaxAge, At: now}
+	return &render.Tokens{Keys: keys, Age: f.age, TTL: ttl, At: now}
 }
 
 // send answers with a body under its tag, or with 304 (H3).
-func (s *Server) send(c *gin.Context, body []byte, f freshness) {
+func (s *Server) send(c *gin.Context, body []byte, f freshness, caching string) {
 	tag := render.Tag(body)
 	f.headers(c)
 	c.Header("ETag", tag)
-	c.Header("Cache-Control", answer.Caching(s.answers.Policy().Defaults))
+	c.Header("Cache-Control", caching)
 	c.Header("X-Content-Type-Options", "nosniff")
 	if matches(c.Request.Header.Values("If-None-Match"), tag) {
 		c.Status(http.StatusNotModified)
@@ -294,5 +298,5 @@ func (s *Server) run(c *gin.Context) {
 	if d.Health != replica.Live {
 		f.state = stateDegraded
 	}
-	s.send(c, render.Printer{Index: r.Index(), Lang: lang}.Detail(nil, d), f)
+	s.send(c, render.Printer{Index: r.Index(), Lang: lang}.Detail(nil, d), f, answer.Caching(s.answers.Policy().Defaults))
 }

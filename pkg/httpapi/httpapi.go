@@ -13,6 +13,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"github.com/yupiao/yupiao/pkg/accuracy"
 	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/offer"
@@ -68,7 +70,9 @@ func (s Settings) orDefault() Settings {
 type Options struct {
 	Source Source
 	// Answers keeps them, and knows the policy in force.
-	Answers  *answer.Cache
+	Answers *answer.Cache
+	// Accuracy is what came of the fleet's offers; nil for none.
+	Accuracy *accuracy.Record
 	Settings Settings
 	// Documents are served as they are, by path ("/openapi.yaml").
 	Documents map[string][]byte
@@ -126,6 +130,7 @@ func (s *Server) routes(o Options) {
 	get("/v1/availability", s.availability)
 	get("/v1/stations", s.stations)
 	get("/v1/runs/:run", s.run)
+	get("/v1/accuracy", s.accuracy(cmp.Or(o.Accuracy, &accuracy.Record{})))
 	s.engine.GET("/v1/stream", s.stream)
 	get("/healthz", s.healthz)
 	get("/readyz", s.readyz)

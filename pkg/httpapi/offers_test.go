@@ -2,11 +2,15 @@ package httpapi
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/accuracy"
 	"github.com/yupiao/yupiao/pkg/offer"
+	"github.com/yupiao/yupiao/pkg/policy"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
@@ -70,6 +74,54 @@ func TestOffers(t *testing.T) {
 	}
 }
 
+// What a rule says holds for answers with tokens, too; and they are the caller's own.
+func TestOffersFollowRules(t *testing.T) {
+	keys, change := signed(t)
+	g := newRig(t, change)
+	keep, refuse := 5*time.Second, 4*time.Second
+	g.policy.Rules = []policy.Rule{{Name: "a", When: policy.When{To: []string{"city:SHH"}}, Change: policy.Change{ClientMaxAge: &keep, RefuseAfter: &refuse}}}
+	w := g.get(pair + "&offers=true")
+	found, _ := tokens(t, w)
+	if o, err := keys.Verify(found["20261201.G1 O"], g.now, time.Minute); err != nil || o.TTL != keep || w.Header().Get("Cache-Control") != "private, max-age=5" {
+		t.Errorf("%v: %+v, %s", err, o, w.Header().Get("Cache-Control"))
+	}
+	g.now = g.now.Add(5 * time.Second)
+	if w := g.get(pair + "&offers=true"); w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), "the limit is 4s") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// How right the answers were, and how the offers held, is told to everybody.
+func TestAccuracy(t *testing.T) {
+	record := &accuracy.Record{}
+	g := newRig(t, func(o *Options) { o.Accuracy = record })
+	g.policy.Defaults.TTL.Fixed = time.Minute
+	for _, want := range []string{`"served":0,"exact":0,"checked":0,"wrong":0,"since_look"`, `"sold_out":0,"refused":0,"by_age_and_ttl":[]`} {
+		if w := g.get("/v1/accuracy"); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%d, no %s in %s", w.Code, want, w.Body)
+		}
+	}
+	testkit.Eventually(t, "an answer that is kept", func() bool { g.get(pair); return g.answers.Stats().TTL > 0 })
+	g.sell(2)
+	for range 64 {
+		g.get(pair)
+	}
+	for _, result := range []offer.Result{offer.Held, offer.Held, offer.Held, offer.SoldOut, offer.Refused} {
+		record.Add(offer.Outcome{Result: result, Offer: offer.Offer{Age: time.Second, TTL: time.Minute}})
+	}
+	w := g.get("/v1/accuracy")
+	var r accuracyReport
+	if err := json.Unmarshal(w.Body.Bytes(), &r); err != nil || r.Answers.Checked < 4 || r.Answers.Wrong < 3 || r.Answers.Accuracy == nil || *r.Answers.Accuracy > 0.5 || r.Answers.Exact == 0 {
+		t.Errorf("%v: %s", err, w.Body)
+	}
+	if r.Offers.Accuracy == nil || *r.Offers.Accuracy != 0.75 || !strings.Contains(w.Body.String(), `{"age":"1s","ttl":"60s","held":3,"sold_out":1,"refused":1}`) {
+		t.Errorf("%s", w.Body)
+	}
+	if w := g.get("/v1/accuracy?x=1"); w.Code != http.StatusBadRequest {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
 // Who does not ask gets the bytes and the tag of a node without keys; who asks such a node gets the same.
 func TestOffersAreOnDemand(t *testing.T) {
 	_, change := signed(t)
@@ -88,7 +140,7 @@ func TestOffersAreOnDemand(t *testing.T) {
 func TestNoOffersWithoutAnAge(t *testing.T) {
 	_, change := signed(t)
 	g := newRig(t, change)
-	if g.tokens(freshness{}, g.now) != nil || g.tokens(freshness{proved: true}, g.now) == nil {
+	if g.tokens(freshness{}, 0, g.now) != nil || g.tokens(freshness{proved: true}, 0, g.now) == nil {
 		t.Error("want tokens of a known age, and no others")
 	}
 }

@@ -225,7 +225,7 @@ func (n *Node) handle(s *config.Node) error {
 	}
 	n.page.Store(&page)
 	n.server, err = httpapi.New(n.streams, httpapi.Options{
-		Source: n.follower, Answers: n.answers, Clock: n.options.Clock, Log: n.options.Log, Settings: n.limits(s),
+		Source: n.follower, Answers: n.answers, Accuracy: &n.accuracy, Clock: n.options.Clock, Log: n.options.Log, Settings: n.limits(s),
 		Page:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*n.page.Load()).ServeHTTP(w, r) }),
 		Documents: map[string][]byte{"/openapi.yaml": api.OpenAPI, "/asyncapi.yaml": api.AsyncAPI, "/yupiao/v1/feed.proto": api.Schema},
 	})
