@@ -41,14 +41,17 @@ func run(ctx context.Context, file string) error {
 	defer signal.Stop(hup)
 	var n *node.Node
 	var log *slog.Logger
-	live, err := config.OpenLive(file, config.LiveOptions{
-		Hup: hup, OnChange: func(s *config.Node) { n.Follow(s) }, OnTrouble: func(err error) { tell(log, err) }, // once it runs
+	var level slog.LevelVar
+	live, err := config.OpenLive(file, config.LiveOptions{ // which calls these once it runs
+		Hup: hup, OnTrouble: func(err error) { tell(log, err) },
+		OnChange: func(s *config.Node) { level.Set(s.Log.SlogLevel()); n.Follow(s) },
 	})
 	if err != nil {
 		return err
 	}
 	settings := live.Current()
-	log = logger(settings.Log)
+	level.Set(settings.Log.SlogLevel())
+	log = settings.Log.Logger(os.Stderr, &level)
 	if n, err = node.New(*settings, node.Options{Log: log, Refused: live.Trouble}); err != nil {
 		return err
 	}
@@ -65,14 +68,4 @@ func tell(log *slog.Logger, err error) {
 		return
 	}
 	log.Info("the settings file is in force again")
-}
-
-func logger(s config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(s.Level)) // validated
-	options := &slog.HandlerOptions{Level: level}
-	if s.Format == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }

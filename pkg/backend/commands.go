@@ -23,7 +23,7 @@ import (
 
 // Serve is the program: a backend with the timetable of its settings, until ctx ends.
 func Serve(ctx context.Context, settings config.Booking) error {
-	log := logger(settings.Log)
+	log := settings.Log.Logger(os.Stderr, settings.Log.SlogLevel())
 	schedule, err := ReadTimetable(settings, 0, log)
 	if err != nil {
 		return err
@@ -34,16 +34,6 @@ func Serve(ctx context.Context, settings config.Booking) error {
 	}
 	log.Info("listening", "http", b.Address(), "feed", settings.Feed.URL, "trips", len(schedule.Trips))
 	return b.Run(ctx)
-}
-
-func logger(s config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(s.Level)) // validated
-	options := &slog.HandlerOptions{Level: level}
-	if s.Format == "text" {
-		return slog.New(slog.NewTextHandler(os.Stderr, options))
-	}
-	return slog.New(slog.NewJSONHandler(os.Stderr, options))
 }
 
 // ahead is how many days beyond those on sale a timetable is read for, so that a backend that is left alone goes on selling.
