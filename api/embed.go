@@ -1,6 +1,7 @@
 // Package api is the contract of the project as files: what a client of a query node and a publisher of the feed build against.
 //
 //	openapi.yaml          the HTTP interface of a query node (OpenAPI 3.1)
+//	admin.yaml            what operators reach on a query node's admin listener (OpenAPI 3.1)
 //	booking.yaml          the HTTP interface of the reference booking backend (OpenAPI 3.1)
 //	asyncapi.yaml         the feed: subjects, streams, duties and rules (AsyncAPI 3.0)
 //	yupiao/v1/feed.proto  the messages of the feed
@@ -22,6 +23,11 @@ import "embed"
 //
 //go:embed openapi.yaml
 var OpenAPI []byte
+
+// AdminAPI is admin.yaml, what operators reach on a query node's admin listener.
+//
+//go:embed admin.yaml
+var AdminAPI []byte
 
 // BookingAPI is booking.yaml, the HTTP interface of the reference booking backend.
 //

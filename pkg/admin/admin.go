@@ -39,6 +39,8 @@ type Fleet interface {
 type Options struct {
 	Fleet   Fleet
 	Metrics http.Handler
+	// Document is served at /openapi.yaml.
+	Document []byte
 	// Token that operators show; the zero one lets nobody change anything.
 	Token bearer.Token
 }
@@ -54,12 +56,16 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/", h.read(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/profile", h.read(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/trace", h.read(pprof.Trace))
+	mux.HandleFunc("GET /openapi.yaml", h.read(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(h.Document) // the client has gone
+	}))
 	mux.HandleFunc("GET /fleet/nodes", h.read(h.nodes))
 	mux.HandleFunc("GET /fleet/settings", h.read(h.history))
 	mux.HandleFunc("POST /fleet/settings", h.write(h.share))
 	mux.HandleFunc("POST /fleet/settings/try", h.write(h.try))
 	mux.HandleFunc("/", h.read(func(w http.ResponseWriter, r *http.Request) {
-		fail(w, http.StatusNotFound, "Not found", "there are /metrics, /debug/pprof/, /fleet/nodes, /fleet/settings and /fleet/settings/try")
+		fail(w, http.StatusNotFound, "Not found", "see /openapi.yaml")
 	}))
 	return mux
 }

@@ -241,7 +241,7 @@ func (n *Node) limits(s *config.Node) httpapi.Settings {
 
 func (n *Node) adminHandler() http.Handler {
 	return admin.Handler(admin.Options{
-		Fleet: fleet.NewOperator(n.conn), Token: bearer.New(n.settings.Load().Admin.Token),
+		Fleet: fleet.NewOperator(n.conn), Document: api.AdminAPI, Token: bearer.New(n.settings.Load().Admin.Token),
 		Metrics: metrics.Handler(metrics.Options{
 			Source: n.follower, Accuracy: &n.accuracy, Answers: n.answers.Stats, Clock: n.options.Clock,
 			Settings: func() (uint64, bool) { return n.layers.Version(), n.refused() != nil },
