@@ -64,7 +64,7 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /fleet/settings", h.read(h.history))
 	mux.HandleFunc("POST /fleet/settings", h.write(h.share))
 	mux.HandleFunc("POST /fleet/settings/try", h.write(h.try))
-	mux.HandleFunc("/", h.read(func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("/", h.read(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "Not found", "see /openapi.yaml")
 	}))
 	return mux

@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,14 +11,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
-
 	"github.com/yupiao/yupiao/api"
 	"github.com/yupiao/yupiao/pkg/bearer"
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/fleet"
+	"github.com/yupiao/yupiao/pkg/testkit"
 	"github.com/yupiao/yupiao/pkg/trial"
 )
 
@@ -85,37 +81,8 @@ func call(t *testing.T, server *httptest.Server, method, path, authorization, bo
 	if err != nil {
 		t.Fatal(err)
 	}
-	conforms(t, r, response, data)
+	testkit.NewContract(t, api.AdminAPI).Check(t, r, response.StatusCode, response.Header, data)
 	return response.StatusCode, string(data)
-}
-
-// conforms holds an answer to the document. Paths that it does not know are not answered.
-func conforms(t *testing.T, r *http.Request, w *http.Response, body []byte) {
-	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromData(api.AdminAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
-	doc.Servers = nil
-	router, err := gorillamux.NewRouter(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	route, params, err := router.FindRoute(r)
-	if err != nil {
-		if w.StatusCode != http.StatusNotFound && w.StatusCode != http.StatusUnauthorized {
-			t.Errorf("%s %s is not in the document, but was answered with %d", r.Method, r.URL.Path, w.StatusCode)
-		}
-		return
-	}
-	err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
-		Status:                 w.StatusCode, Header: w.Header, Body: io.NopCloser(bytes.NewReader(body)),
-		Options: &openapi3filter.Options{IncludeResponseStatus: true},
-	})
-	if err != nil && r.URL.Path != "/openapi.yaml" && r.URL.Path != "/debug/pprof/" { // whose bodies the library cannot read
-		t.Errorf("%s %s: %d is not what the document says: %v", r.Method, r.URL.Path, w.StatusCode, err)
-	}
 }
 
 // O1, O2: who may do what, with and without a token.

@@ -137,8 +137,8 @@ func (c *Cache) Find(key string, index *timetable.Index, now time.Time) *Entry {
 	return e
 }
 
-func (r *Request) current(index *timetable.Index, now time.Time) bool {
-	return r.Index == index && now.Before(r.Until)
+func (q *Request) current(index *timetable.Index, now time.Time) bool {
+	return q.Index == index && now.Before(q.Until)
 }
 
 // Join finds or makes the entry of a request. Those who ask for the same at the same time get the same (E2).

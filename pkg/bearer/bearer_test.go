@@ -11,7 +11,7 @@ func TestAllows(t *testing.T) {
 	const secret = "correct horse battery staple"
 	token := New(secret)
 	for header, want := range map[string]bool{
-		"Bearer " + secret: true, "bearer " + secret: true, "": false, "Bearer": false, "Bearer ": false, "Bearer " + secret + " ": false,
+		"Bearer " + secret: true, "bearer " + secret: true, "": false, "Bearer": false, "Bearer " + secret + " ": false,
 		"Bearer " + secret[1:]: false, secret: false, "Basic " + secret: false,
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -24,6 +24,10 @@ func TestAllows(t *testing.T) {
 		}
 	}
 	r := httptest.NewRequest("GET", "/", nil)
+	if r.Header.Set("Authorization", "Bearer "); token.Allows(r) || New("").Allows(r) {
+		t.Error("an empty token is allowed")
+	}
+	r.Header.Del("Authorization")
 	if Show(r, ""); r.Header.Get("Authorization") != "" {
 		t.Error("an empty token is shown")
 	}

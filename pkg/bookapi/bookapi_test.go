@@ -1,22 +1,15 @@
 package bookapi_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/getkin/kin-openapi/routers"
-	"github.com/getkin/kin-openapi/routers/gorillamux"
 
 	"github.com/yupiao/yupiao/api"
 	"github.com/yupiao/yupiao/pkg/bookapi"
@@ -36,13 +29,13 @@ var secrets = payment.Secrets{[]byte("the newest secret"), []byte("the one befor
 
 // office is the API before a real Desk, with every answer held against the document.
 type office struct {
-	t      *testing.T
-	server *bookapi.Server
-	router routers.Router
-	desk   *reservation.Desk
-	run    string
-	away   bool
-	offers judge
+	t        *testing.T
+	server   *bookapi.Server
+	contract *testkit.Contract
+	desk     *reservation.Desk
+	run      string
+	away     bool
+	offers   judge
 }
 
 // mute is a provider that says nothing: the tests speak for it.
@@ -81,16 +74,8 @@ func newOffice(t *testing.T) *office {
 	book := booking.NewBook(booking.Config{Epoch: 7}, schedule, rules)
 	o := &office{t: t, run: rail.RunID{Date: date, Trip: "G1"}.String()}
 	o.desk = reservation.New(reservation.Options{Book: book, Store: database, Provider: mute{}, Term: term, Currency: "CNY"})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- o.desk.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := o.desk.Open(ctx, date, schedule.Patterns()); err != nil {
+	testkit.Run(t, o.desk.Run)
+	if _, err := o.desk.Open(t.Context(), date, schedule.Patterns()); err != nil {
 		t.Fatal(err)
 	}
 	o.server = bookapi.New(bookapi.Options{
@@ -104,17 +89,7 @@ func newOffice(t *testing.T) *office {
 		Resync: func(context.Context, rail.Date) (int, error) { return 1, nil }, Offers: &o.offers,
 		Network: testkit.Network(), Secrets: secrets, AdminToken: token, Origins: []string{"http://page.example"}, Document: api.BookingAPI,
 	})
-	doc, err := openapi3.NewLoader().LoadFromData(api.BookingAPI)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := doc.Validate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	doc.Servers = nil
-	if o.router, err = gorillamux.NewRouter(doc); err != nil {
-		t.Fatal(err)
-	}
+	o.contract = testkit.NewContract(t, api.BookingAPI)
 	o.admin("POST", "/resume", "")
 	return o
 }
@@ -144,7 +119,7 @@ func (o *office) call(method, path, body string, headers ...string) answer {
 	}
 	w := httptest.NewRecorder()
 	o.server.ServeHTTP(w, r)
-	o.check(r, w)
+	o.contract.Check(o.t, r, w.Code, w.Header(), w.Body.Bytes())
 	a := answer{status: w.Code, header: w.Header(), text: w.Body.String()}
 	if strings.Contains(w.Header().Get("Content-Type"), "json") && !(w.Code == http.StatusOK && strings.HasSuffix(path, "/webhook")) {
 		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
@@ -152,26 +127,6 @@ func (o *office) call(method, path, body string, headers ...string) answer {
 		}
 	}
 	return a
-}
-
-// check holds an answer to the document.
-func (o *office) check(r *http.Request, w *httptest.ResponseRecorder) {
-	o.t.Helper()
-	route, params, err := o.router.FindRoute(r)
-	if err != nil {
-		if w.Code != http.StatusNotFound && w.Code != http.StatusMethodNotAllowed && r.Method != http.MethodOptions {
-			o.t.Errorf("%s %s is not in the document, but was answered with %d", r.Method, r.URL.Path, w.Code)
-		}
-		return
-	}
-	err = openapi3filter.ValidateResponse(context.Background(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
-		Status:                 w.Code, Header: w.Header(), Body: io.NopCloser(bytes.NewReader(w.Body.Bytes())),
-		Options: &openapi3filter.Options{IncludeResponseStatus: true},
-	})
-	if err != nil {
-		o.t.Errorf("%s %s: %d is not what the document says: %v", r.Method, r.URL, w.Code, err)
-	}
 }
 
 func (o *office) reserve(key, more string) answer {

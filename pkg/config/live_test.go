@@ -31,15 +31,7 @@ func follow(t *testing.T, path string, o LiveOptions) *following {
 	if f.Live, err = OpenLive(path, o); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- f.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	testkit.Run(t, f.Run)
 	return f
 }
 

@@ -113,8 +113,9 @@ func faults(err error) func(yield func(key, what string) bool) {
 	return func(yield func(key, what string) bool) { walk(err, yield) }
 }
 
+// walk looks at each error by itself, and not at what it wraps: it goes down the tree step by step.
 func walk(err error, yield func(key, what string) bool) (more bool) {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // as said
 	case nil:
 		return true
 	case *fault:

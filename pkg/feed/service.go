@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// ErrRefused: a node could not do what it was asked; the text is the node's.
+// ErrRefused says that a node could not do what it was asked; the text is the node's.
 var ErrRefused = errors.New("refused")
 
 const (

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ErrConflict: something else was stored since the sequence that the caller knew.
+// ErrConflict says that something else was stored since the sequence that the caller knew.
 var ErrConflict = errors.New("stored meanwhile by another")
 
 const (

@@ -2,13 +2,11 @@ package fleet_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,35 +19,17 @@ import (
 
 const subject = "yupiao.v1.settings.node"
 
-// logs is a log that a test can read while it is written.
-type logs struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 type member struct {
 	*fleet.Member
 	layers *fleet.Layers
-	log    *logs
+	log    *testkit.Log
 	stop   func()
 }
 
 // join runs a member until the test ends, or stop is called.
 func join(t *testing.T, host *testkit.Host, name string, requests float64, own config.Node) *member {
 	t.Helper()
-	m := &member{layers: fleet.NewLayers(&own), log: &logs{}}
+	m := &member{layers: fleet.NewLayers(&own), log: &testkit.Log{}}
 	m.Member = fleet.NewMember(fleet.MemberOptions{
 		Conn: testkit.Conn(t, host), Layers: m.layers, Name: name, Program: "v1.2.3-rc.1", Log: slog.New(slog.NewTextHandler(m.log, nil)),
 		Status: func() fleet.Status {
@@ -62,16 +42,7 @@ func join(t *testing.T, host *testkit.Host, name string, requests float64, own c
 			return &trial.Report{Requests: uint64(tried.Defaults.TTL.Fixed.Seconds())}, nil
 		},
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- m.Run(ctx) }()
-	m.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(m.stop)
+	m.stop = testkit.Run(t, m.Run)
 	return m
 }
 

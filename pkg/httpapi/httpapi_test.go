@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yupiao/yupiao/api"
 	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/inventory"
@@ -33,7 +34,7 @@ type rig struct {
 	t       *testing.T
 	source  *testkit.Fixed
 	now     time.Time
-	openapi *contract
+	openapi *testkit.Contract
 	policy  *policy.Policy
 }
 
@@ -50,7 +51,7 @@ func keep(tb testing.TB, p func() *policy.Policy) *answer.Cache {
 
 func newRig(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
-	g := &rig{t: t, now: testkit.Morning, openapi: loadContract(t), policy: policy.Exact()}
+	g := &rig{t: t, now: testkit.Morning, openapi: testkit.NewContract(t, api.OpenAPI), policy: policy.Exact()}
 	clock := func() time.Time { return g.now }
 	g.source = &testkit.Fixed{R: testkit.Railway(clock)}
 	o := Options{Source: g.source, Clock: clock, Answers: keep(t, func() *policy.Policy { return g.policy }), Documents: map[string][]byte{"/openapi.yaml": []byte("openapi: 3.1.0")}}
@@ -76,7 +77,7 @@ func (g *rig) get(target string, headers ...string) *httptest.ResponseRecorder {
 	}
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, r)
-	g.openapi.check(g.t, r, w)
+	g.openapi.Check(g.t, r, w.Code, w.Header(), w.Body.Bytes())
 	return w
 }
 

@@ -18,7 +18,7 @@ import (
 func TestFollow(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	host, log := testkit.Broker(t), &logs{}
+	host, log := testkit.Broker(t), &testkit.Log{}
 	_, _, ids := publish(ctx, t, host, 3)
 	n, stop := start(t, host, log)
 	testkit.Eventually(t, "a ready node", func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == 200 })

@@ -2,7 +2,6 @@ package node_test
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,24 +23,6 @@ import (
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
-// logs is a log that a test can read while it is written.
-type logs struct {
-	mu  sync.Mutex // guards buf
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
 func settings() config.Node {
 	s := config.DefaultNode()
 	s.HTTP.Address, s.Admin.Address = "127.0.0.1:0", "127.0.0.1:0"
@@ -50,7 +30,7 @@ func settings() config.Node {
 }
 
 // start runs a node; stop ends it and returns what Run returned.
-func start(t *testing.T, host *testkit.Host, log *logs) (n *node.Node, stop func() error) {
+func start(t *testing.T, host *testkit.Host, log *testkit.Log) (n *node.Node, stop func() error) {
 	t.Helper()
 	n, err := node.New(settings(), node.Options{InProcess: host, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
@@ -106,7 +86,7 @@ func publish(ctx context.Context, t *testing.T, host *testkit.Host, runs int) (*
 func TestNodeStartsBeforeThePublisher(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	host, log := testkit.Broker(t), &logs{}
+	host, log := testkit.Broker(t), &testkit.Log{}
 	n, stop := start(t, host, log)
 	testkit.Eventually(t, "a log line that says what is missing", func() bool { return strings.Contains(log.String(), "YUPIAO_REFERENCE") })
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/v1/availability?from=BJP&to=SHH&date=2026-12-01": 503, "/openapi.yaml": 200, "/asyncapi.yaml": 200, "/": 200, "/static/app.js": 200} {
@@ -144,7 +124,7 @@ func TestNodeStops(t *testing.T) {
 	defer cancel()
 	host := testkit.Broker(t)
 	_, _, ids := publish(ctx, t, host, 1)
-	n, stop := start(t, host, &logs{})
+	n, stop := start(t, host, &testkit.Log{})
 	testkit.Eventually(t, "a ready node", func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == 200 })
 	stream, err := http.Get("http://" + n.Address() + "/v1/stream?from=BJP&to=SHH&date=" + ids[0].Date.String())
 	if err != nil {

@@ -29,15 +29,7 @@ func startSigning(t *testing.T, host *testkit.Host, log io.Writer) *node.Node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
+	testkit.Run(t, n.Run)
 	return n
 }
 
@@ -66,7 +58,7 @@ func token(t *testing.T, n *node.Node, run rail.RunID) (token string) {
 func TestOffersAreCounted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	host, log := testkit.Broker(t), &logs{}
+	host, log := testkit.Broker(t), &testkit.Log{}
 	ledger, publisher, ids := publish(ctx, t, host, 1)
 	if err := publisher.Publish(ctx, []feed.Change{ledger.Sell(ids[0], 3)}); err != nil {
 		t.Fatal(err)
