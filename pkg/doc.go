@@ -18,7 +18,8 @@
 //	trial       what a rule set would do, from a sample of live queries and changes
 //	answer      rendered answers, kept while they are true or as long as the policy says
 //	governor    a TTL that moves by itself towards a target
-//	httpapi     gin: queries, streams, problems
+//	lane        HTTP connections whose hot requests are answered before net/http sees them
+//	httpapi     gin: queries, streams, problems; the hot query in the lane
 //	web         the page, embedded
 //	metrics     statistics as Prometheus reads them
 //	payment     the border to those who move money, and a sandbox

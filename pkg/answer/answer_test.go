@@ -464,7 +464,8 @@ func TestCodings(t *testing.T) {
 	for _, coding := range []Coding{Gzip, Zstd} {
 		s.asked.Store(0)
 		for i := range 4 {
-			body, got := s.In(coding)
+			form := s.In(coding)
+			body, got := form.Body, form.Coding
 			if plain := i < oftenAsked-1; plain != (got == Plain) {
 				t.Errorf("request %d came in %s", i, got)
 			} else if !plain && !bytes.Equal(decode(t, coding, body), s.Body) {
@@ -474,7 +475,7 @@ func TestCodings(t *testing.T) {
 	}
 	small := newPage([]byte("{}"), "", false)
 	for range 5 {
-		if _, got := small.In(Gzip); got != Plain {
+		if got := small.In(Gzip).Coding; got != Plain {
 			t.Error("a small page was compressed")
 		}
 	}

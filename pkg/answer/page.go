@@ -17,17 +17,25 @@ type Page struct {
 	Body []byte
 	// Tag of the body, in quotes; WeakTag stands for its compressed forms.
 	Tag, WeakTag string
-	// Length is that of the body, in digits.
-	Length string
 	// Position of the replica when it was made.
 	Position string
 	// Behind: a run of the answer is known to lack a change.
 	Behind bool
 
+	plain Form
 	asked atomic.Uint32
 	once  [codings]sync.Once
-	coded [codings]atomic.Pointer[[]byte]
+	coded [codings]atomic.Pointer[Form]
 }
+
+// Form is a body in a coding, and its length in digits. Shared, do not modify.
+type Form struct {
+	Coding Coding
+	Body   []byte
+	Length string
+}
+
+func newForm(c Coding, body []byte) Form { return Form{c, body, strconv.Itoa(len(body))} }
 
 // Coding is a form of the body.
 type Coding uint8
@@ -44,7 +52,7 @@ func (c Coding) String() string { return [...]string{"gzip", "zstd", "identity"}
 
 func newPage(body []byte, position string, behind bool) *Page {
 	tag := render.Tag(body)
-	return &Page{Body: body, Tag: tag, WeakTag: "W/" + tag, Length: strconv.Itoa(len(body)), Position: position, Behind: behind}
+	return &Page{Body: body, plain: newForm(Plain, body), Tag: tag, WeakTag: "W/" + tag, Position: position, Behind: behind}
 }
 
 const (
@@ -57,20 +65,21 @@ const (
 )
 
 // In gives the body in a coding that the caller takes, or plain: a page that is asked for once is not worth the work.
-func (p *Page) In(c Coding) ([]byte, Coding) {
+func (p *Page) In(c Coding) *Form {
 	if c == Plain || len(p.Body) < worthCoding {
-		return p.Body, Plain
+		return &p.plain
 	}
-	if p.coded[c].Load() == nil {
-		if p.asked.Add(1) < oftenAsked {
-			return p.Body, Plain
-		}
-		p.once[c].Do(func() {
-			b := encode(c, p.Body)
-			p.coded[c].Store(&b)
-		})
+	if form := p.coded[c].Load(); form != nil {
+		return form
 	}
-	return *p.coded[c].Load(), c
+	if p.asked.Add(1) < oftenAsked {
+		return &p.plain
+	}
+	p.once[c].Do(func() {
+		form := newForm(c, encode(c, p.Body))
+		p.coded[c].Store(&form)
+	})
+	return p.coded[c].Load()
 }
 
 var (

@@ -57,6 +57,8 @@ type HTTP struct {
 	Address        string        `mapstructure:"address"`
 	TrustedProxies []string      `mapstructure:"trusted_proxies"`
 	Drain          time.Duration `mapstructure:"drain"`
+	// FastLane answers the hot query before net/http (package lane).
+	FastLane bool `mapstructure:"fast_lane"`
 }
 
 // Admin is the operators' listener.
@@ -139,7 +141,7 @@ func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 // DefaultNode is the settings of a node that nobody has changed.
 func DefaultNode() Node {
 	return Node{
-		HTTP:      HTTP{Address: "127.0.0.1:8080", TrustedProxies: []string{}, Drain: 10 * time.Second},
+		HTTP:      HTTP{Address: "127.0.0.1:8080", TrustedProxies: []string{}, Drain: 10 * time.Second, FastLane: true},
 		Admin:     Admin{Address: "127.0.0.1:8081"},
 		Feed:      Feed{URL: "nats://127.0.0.1:4222", Name: "yupiaod"},
 		Freshness: Freshness{DegradedAfter: 2 * time.Second},

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -141,17 +140,18 @@ func (s *Server) availability(c *gin.Context) {
 	if !ok {
 		return
 	}
-	e := s.answers.Find(c.Request.URL.RawQuery, r.Index(), now)
+	raw := c.Request.URL.RawQuery
+	e := s.answers.Find(raw, r.Index(), now)
 	if e == nil {
-		q, limit := s.question(c, r, now)
+		q, offers, problem := s.question(raw, r, now)
 		switch {
-		case q == nil:
+		case problem != nil:
+			fail(c, problem)
 			return
-		case limit.offers && !s.settings.Load().OfferKeys.Empty():
+		case offers:
 			s.offers(c, q, r, from)
 			return
 		}
-		q.MaxAge, q.Limited = limit.maxAge, limit.limited
 		e = s.answers.Join(*q, now)
 	}
 	demand := cacheDemand(c.Request.Header.Get("Cache-Control"))
@@ -162,48 +162,26 @@ func (s *Server) availability(c *gin.Context) {
 	s.serve(c, e.Serve(r, now, demand))
 }
 
-// question reads the request of an answer; nil if it was answered with a problem.
-func (s *Server) question(c *gin.Context, r *replica.Replica, now time.Time) (*answer.Request, extras) {
+// question reads the request of an answer; offers says that it is one with tokens, which nobody keeps.
+func (s *Server) question(raw string, r *replica.Replica, now time.Time) (q *answer.Request, offers bool, problem *Problem) {
 	first, last := saleDates(r, now)
-	q, lang, more, problem := parseQuery(c.Request.URL.RawQuery, r.Index(), first, last, paramOffers, paramMaxAge)
+	query, lang, more, problem := parseQuery(raw, r.Index(), first, last, paramOffers, paramMaxAge)
 	if problem != nil {
-		fail(c, problem)
-		return nil, more
+		return nil, false, problem
 	}
 	tomorrow := (rail.DateOf(now, r.Index().Location()) + 1).At(0, r.Index().Location())
-	return &answer.Request{Key: c.Request.URL.RawQuery, Query: q, Lang: lang, Index: r.Index(), Until: tomorrow}, more
+	q = &answer.Request{Key: raw, Query: query, Lang: lang, Index: r.Index(), Until: tomorrow, MaxAge: more.maxAge, Limited: more.limited}
+	return q, more.offers && !s.settings.Load().OfferKeys.Empty(), nil
 }
 
 // serve answers with what the cache gave.
 func (s *Server) serve(c *gin.Context, a answer.Served) {
-	problem := refuse(a.Age, a.Proved, a.Effects.RefuseAfter)
-	if a.TooOld {
-		problem = &Problem{Kind: notFresh, Detail: "the answer is " + aged(a.Age, a.Proved) + ", and nothing newer has come from the booking system", RetryAfter: time.Second}
-	}
+	reply, problem := s.reply(&a, asking{ifNoneMatch: c.Request.Header.Values("If-None-Match"), acceptEncoding: c.Request.Header.Get("Accept-Encoding")})
 	if problem != nil {
 		fail(c, problem)
 		return
 	}
-	f := freshness{asOf: a.AsOf, age: a.Age, proved: a.Proved}
-	s.judge(&f, a.Effects.DegradedAfter, a.Behind)
-	f.headers(c)
-	h := c.Writer.Header()
-	h.Set("Cache-Control", a.Caching)
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Vary", "Accept-Encoding, "+headerPosition)
-	h.Set(headerPosition, a.Position)
-	h.Set("ETag", a.Tag)
-	if matches(c.Request.Header.Values("If-None-Match"), a.Tag) {
-		c.Status(http.StatusNotModified)
-		c.Writer.WriteHeaderNow()
-		return
-	}
-	body, coding := a.In(codingOf(c.Request.Header.Get("Accept-Encoding")))
-	if coding != answer.Plain {
-		h.Set("Content-Encoding", coding.String())
-		h.Set("ETag", a.WeakTag)
-	}
-	c.Data(http.StatusOK, "application/json; charset=utf-8", body)
+	reply.send(c)
 }
 
 // offers answers with tokens, which are each caller's own and kept by nobody.
@@ -260,13 +238,13 @@ func (s *Server) send(c *gin.Context, body []byte, f freshness, caching string) 
 
 // matches is the weak comparison of If-None-Match (RFC 9110, 13.1.2).
 func matches(headers []string, tag string) bool {
-	for _, line := range headers {
-		tags := strings.Split(line, ",")
-		if slices.ContainsFunc(tags, func(t string) bool {
-			t = strings.TrimSpace(t)
-			return t == "*" || strings.TrimPrefix(t, "W/") == tag
-		}) {
-			return true
+	for _, rest := range headers {
+		for more := true; more; {
+			var one string
+			one, rest, more = strings.Cut(rest, ",")
+			if one = strings.TrimSpace(one); one == "*" || strings.TrimPrefix(one, "W/") == tag {
+				return true
+			}
 		}
 	}
 	return false

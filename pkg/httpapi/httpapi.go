@@ -10,6 +10,7 @@
 //	   is too slow is told to start anew; nothing is buffered without end.
 //	H5 An answer is as fresh as its caller demands: not older than max_age, and not older than the answer whose Yupiao-Position is handed
 //	   back, from whichever node that was. Otherwise there is none, and the problem says why.
+//	H6 The lane answers each request with the bytes that gin would answer with.
 package httpapi
 
 import (
@@ -92,6 +93,8 @@ type Server struct {
 	clock    func() time.Time
 	log      *slog.Logger
 	hub      *hub
+	asOf     asOfText
+	draining atomic.Bool
 }
 
 // New makes a server. Streams end when ctx does.
@@ -111,7 +114,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := s.engine.SetTrustedProxies(o.Settings.TrustedProxies); err != nil { // nil trusts nobody; gin's own default is everybody
 		return nil, err
 	}
-	s.engine.Use(s.recover)
+	s.engine.Use(s.recover, s.last)
 	s.routes(o)
 	return s, nil
 }
@@ -127,7 +130,7 @@ func (s *Server) routes(o Options) {
 		s.engine.GET(path, h)
 		s.engine.HEAD(path, h)
 	}
-	get("/v1/availability", s.availability)
+	get(HotPath, s.availability)
 	get("/v1/stations", s.stations)
 	get("/v1/runs/:run", s.run)
 	get("/v1/accuracy", s.accuracy(cmp.Or(o.Accuracy, &accuracy.Record{})))
@@ -151,6 +154,15 @@ func (s *Server) routes(o Options) {
 	s.engine.NoMethod(func(c *gin.Context) {
 		fail(c, &Problem{Kind: methodNotAllowed, Detail: "this path takes GET and HEAD", Value: clip(c.Request.Method)})
 	})
+}
+
+// Drain makes each response from now on its connection's last, and the server not ready: clients and balancers go elsewhere.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+func (s *Server) last(c *gin.Context) {
+	if s.draining.Load() {
+		c.Header("Connection", "close")
+	}
 }
 
 // ServeHTTP answers a request.

@@ -88,7 +88,7 @@ func (s *Server) healthz(c *gin.Context) { c.JSON(http.StatusOK, gin.H{"status":
 
 // readiness is the body of /readyz.
 type readiness struct {
-	Status   string   `json:"status"` // "ready" or "loading"
+	Status   string   `json:"status"` // "ready", "loading" or "draining"
 	State    string   `json:"state,omitempty"`
 	AsOf     string   `json:"as_of,omitempty"`
 	Age      *float64 `json:"age_seconds,omitempty"`
@@ -142,5 +142,9 @@ func (s *Server) readyz(c *gin.Context) {
 	for d := first; d <= last; d++ {
 		out.SaleDates = append(out.SaleDates, d)
 	}
-	c.JSON(http.StatusOK, out)
+	status := http.StatusOK
+	if s.draining.Load() {
+		out.Status, status = "draining", http.StatusServiceUnavailable
+	}
+	c.JSON(status, out)
 }

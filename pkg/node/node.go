@@ -1,6 +1,6 @@
 // Package node puts a query node together. The program, the demo and the tests start it the same way:
 //
-//	feed.Conn -> feed.Reader -> replica.Replica -> view -> render -> httpapi -> clients
+//	feed.Conn -> feed.Reader -> replica.Replica -> view -> render -> answer -> httpapi -> lane -> clients
 //	             \__ replica.Follower keeps one _/
 //
 // Invariants (cited by the tests as N1...):
@@ -31,6 +31,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/fleet"
 	"github.com/yupiao/yupiao/pkg/httpapi"
+	"github.com/yupiao/yupiao/pkg/lane"
 	"github.com/yupiao/yupiao/pkg/metrics"
 	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/replica"
@@ -128,6 +129,9 @@ func (n *Node) listen(s *config.Node) (err error) {
 	if n.public, err = net.Listen("tcp", s.HTTP.Address); err != nil {
 		return fmt.Errorf("http.address: %w", err)
 	}
+	if s.HTTP.FastLane {
+		n.public = lane.Listen(n.public, lane.Options{Path: httpapi.HotPath, Handler: n.server})
+	}
 	if s.Admin.Address == "" {
 		return nil
 	}
@@ -210,9 +214,11 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.member.Run(ctx) })
 	group.Go(func() error { n.answers.Record(ctx); return nil })
 	group.Go(func() error { return n.meter.run(ctx, n.pilot.steer) })
-	group.Go(func() error { return n.serve(ctx, n.public, n.server, 30*time.Second, n.endStreams) })
+	group.Go(func() error { return n.serve(ctx, n.public, n.server, 30*time.Second, n.leave) })
 	if n.admin != nil {
-		group.Go(func() error { return n.serve(ctx, n.admin, n.adminHandler(), admin.WriteTimeout, func() {}) })
+		group.Go(func() error {
+			return n.serve(ctx, n.admin, n.adminHandler(), admin.WriteTimeout, func(context.Context) error { return nil })
+		})
 	}
 	return group.Wait()
 }
@@ -249,8 +255,29 @@ func (n *Node) adminHandler() http.Handler {
 	})
 }
 
-// serve serves a listener until ctx ends. Its streams are ended first, since they would never end by themselves.
-func (n *Node) serve(ctx context.Context, l net.Listener, h http.Handler, write time.Duration, endStreams func()) error {
+// linger is how long connections stay open when the node stops, so that whoever asks on and on is told with an answer to go elsewhere.
+const linger = 250 * time.Millisecond
+
+// leave lets the public go (N2). Streams are ended first, since they would never end by themselves.
+func (n *Node) leave(ctx context.Context) error {
+	n.server.Drain()
+	n.endStreams()
+	inLane, ok := n.public.(*lane.Listener)
+	if ok {
+		inLane.Last()
+	}
+	select {
+	case <-time.After(linger):
+	case <-ctx.Done():
+	}
+	if !ok {
+		return nil
+	}
+	return inLane.Drain(ctx)
+}
+
+// serve serves a listener until ctx ends, and then what is on the way, within the drain time.
+func (n *Node) serve(ctx context.Context, l net.Listener, h http.Handler, write time.Duration, leave func(context.Context) error) error {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: write, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(n.options.Log.Handler(), slog.LevelDebug),
@@ -258,10 +285,9 @@ func (n *Node) serve(ctx context.Context, l net.Listener, h http.Handler, write 
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
-		endStreams()
 		drain, cancel := context.WithTimeout(context.Background(), n.settings.Load().HTTP.Drain)
 		defer cancel()
-		stopped <- server.Shutdown(drain)
+		stopped <- errors.Join(leave(drain), server.Shutdown(drain))
 	}()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", l.Addr(), err)
