@@ -573,3 +573,32 @@ func BenchmarkServe(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRenew is a request whose answer has changed: look, render and keep. One of its trains has changed, or each of them.
+func BenchmarkRenew(b *testing.B) {
+	for _, trains := range []int{1, 17, 129} {
+		busy := testkit.NewBusy(func() time.Time { return testkit.Morning }, 1, trains)
+		for name, changes := range map[string]int{"one": 1, "each": trains} {
+			b.Run(fmt.Sprintf("runs=%d/changed=%s", trains, name), func(b *testing.B) {
+				c, err := New(Options{Memory: 1 << 20})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer c.Close()
+				e := c.Join(Request{Key: "k", Query: busy.Search(0), Index: busy.Index(), Until: testkit.Morning.Add(time.Hour)}, testkit.Morning)
+				var s Served
+				var took time.Duration
+				for b.Loop() {
+					for i := range changes {
+						busy.Change(i)
+					}
+					started := time.Now() // to stop the benchmark's timer would stop the world
+					s = e.Serve(busy.Replica, testkit.Morning, Demand{})
+					took += time.Since(started)
+				}
+				b.ReportMetric(float64(took.Nanoseconds())/float64(b.N), "ns/render")
+				b.ReportMetric(float64(len(s.Body)), "bytes")
+			})
+		}
+	}
+}

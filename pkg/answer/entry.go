@@ -1,7 +1,6 @@
 package answer
 
 import (
-	"bytes"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -38,7 +37,8 @@ func newEntry(c *Cache, r Request) *Entry {
 // held is an answer and what is known of it. It is not changed once it is made.
 type held struct {
 	page    *Page
-	answer  *view.Answer // without its offers, which are in the page
+	draft   *render.Draft // of the page's body
+	answer  *view.Answer  // without its offers, which are in the page
 	numbers []number
 	rule    ruling
 	// What was known of the age when the answer was last seen to be true; until when it is served without another look.
@@ -141,11 +141,11 @@ func (e *Entry) look(h *held, r *replica.Replica, now time.Time) Served {
 // current reports whether the answer is true; of some looks it takes the time.
 func (e *Entry) current(h *held, r *replica.Replica, now time.Time) bool {
 	if e.asked.Load()%lookSample != 0 {
-		return h.answer.Current(r, e.request.Query, now)
+		return h.answer.Current(r, now)
 	}
 	started := time.Now()
 	defer func() { e.cache.work.looking.Add(int64(time.Since(started))) }()
-	return h.answer.Current(r, e.request.Query, now)
+	return h.answer.Current(r, now)
 }
 
 // lasts reports whether the answer may be served without a look. A clock that was put back ends it.
@@ -165,17 +165,18 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 	defer e.mu.Unlock()
 	before := e.held.Load()
 	asOf, seen, proved := r.Proof()
-	if before != nil && before.answer.Current(r, e.request.Query, now) {
+	if before != nil && before.answer.Current(r, now) {
 		return e.hold(before, asOf, seen, proved, now), false
 	}
 	started := time.Now()
-	a := view.Look(r, e.request.Query, now)
+	s := scratches.Get().(*scratch)
+	a := s.view.Look(r, e.request.Query, now)
 	position := a.Position()
-	scratch := scratches.Get().(*[]byte)
-	*scratch = render.Printer{Index: r.Index(), Lang: e.request.Lang}.Answer((*scratch)[:0], e.request.Query, a)
-	next := &held{page: newPage(bytes.Clone(*scratch), position.String(), a.Behind), answer: a, numbers: numbers(a)}
+	render.Printer{Index: r.Index(), Lang: e.request.Lang}.Renew(&s.draft, draftOf(before), e.request.Query, a)
+	draft := s.draft.Clone()
+	next := &held{page: newPage(draft.Body, position.String(), a.Behind), draft: draft, answer: a, numbers: numbers(a)}
 	a.Offers = nil
-	scratches.Put(scratch)
+	scratches.Put(s)
 	e.cache.work.rendering.Add(int64(time.Since(started)))
 	if before != nil {
 		next.rule = before.rule
@@ -188,12 +189,25 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 	return next, true
 }
 
-// scratches are where answers are rendered; what is kept has no room to spare.
-var scratches = sync.Pool{New: func() any { return new([]byte) }}
+// scratch is where answers are made; what is kept has no room to spare.
+type scratch struct {
+	view  view.Scratch
+	draft render.Draft
+}
+
+// draftOf is that of an answer, or one that knows nothing.
+func draftOf(h *held) *render.Draft {
+	if h == nil {
+		return &render.Draft{}
+	}
+	return h.draft
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // cost in bytes, with room for the compressed forms, which are about a third of the body together.
 func (h *held) cost(key int) int64 {
-	return int64(entryBytes + key + len(h.page.Body)*4/3 + 40*len(h.numbers))
+	return int64(entryBytes + key + len(h.page.Body)*4/3 + h.draft.Cost() + 40*len(h.numbers))
 }
 
 // vouch notes that the answer was seen to be true.

@@ -66,7 +66,7 @@ func (p *probe) Stamp() uint64 {
 	case p.answer == nil || !p.answer.Of(r):
 		p.read(r)
 	}
-	return p.answer.StampNow(r, p.request.Query)
+	return p.answer.StampNow()
 }
 
 func (p *probe) read(r *replica.Replica) *view.Answer {
@@ -81,10 +81,10 @@ func (p *probe) Look() trial.Truth {
 		return trial.Truth{}
 	}
 	a := p.read(r)
-	scratch := scratches.Get().(*[]byte)
-	*scratch = render.Printer{Index: r.Index(), Lang: p.request.Lang}.Answer((*scratch)[:0], p.request.Query, a)
-	t := trial.Truth{Digest: maphash.Bytes(cellSeed, *scratch)}
-	scratches.Put(scratch)
+	s := scratches.Get().(*scratch)
+	s.draft.Body = render.Printer{Index: r.Index(), Lang: p.request.Lang}.Answer(s.draft.Body[:0], p.request.Query, a)
+	t := trial.Truth{Digest: maphash.Bytes(cellSeed, s.draft.Body)}
+	scratches.Put(s)
 	for _, n := range numbers(a) {
 		t.Seats = append(t.Seats, trial.Seat{Cell: n.cell, Left: int32(n.left)})
 	}

@@ -57,7 +57,7 @@ func (t *Truth) check(q *Request, h *held, r *replica.Replica, now time.Time) (w
 		i++
 	}
 	t.checked[i].Add(1)
-	if h.answer.Current(r, q.Query, now) {
+	if h.answer.Current(r, now) {
 		return false
 	}
 	truth := view.Look(r, q.Query, now)
@@ -87,16 +87,24 @@ func numbers(a *view.Answer) []number {
 	all := make([]number, 0, n)
 	for i := range a.Offers {
 		o := &a.Offers[i]
+		run := maphash.Comparable(cellSeed, struct {
+			run      rail.RunID
+			from, to rail.StopIndex
+		}{o.Run, o.From, o.To})
 		for _, c := range o.Classes {
-			cell := maphash.Comparable(cellSeed, struct {
-				run      rail.RunID
-				from, to rail.StopIndex
-				class    rail.Class
-			}{o.Run, o.From, o.To, c.Class})
-			all = append(all, number{cell, c.Remaining})
+			all = append(all, number{run ^ classHash(c.Class), c.Remaining})
 		}
 	}
 	return all
+}
+
+// classHash spreads a code of one or two characters over 64 bits (Fibonacci hashing).
+func classHash(c rail.Class) uint64 {
+	code := uint64(c[0])
+	if len(c) > 1 {
+		code |= uint64(c[1]) << 8
+	}
+	return code * 0x9E3779B97F4A7C15
 }
 
 // difference is the sum of seats by which two answers differ; a number that one of them lacks counts as 0 there.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -34,7 +35,8 @@ func parseParams(raw string, known ...string) (params, *Problem) {
 		return nil, &Problem{Kind: invalidParameter, Detail: "the query string is not percent-encoded: " + clip(err.Error())}
 	}
 	p := make(params, len(values))
-	for name, all := range values {
+	for _, name := range slices.Sorted(maps.Keys(values)) { // equal queries get equal problems
+		all := values[name]
 		switch {
 		case !slices.Contains(known, name):
 			return nil, &Problem{Kind: unknownParameter, Parameter: clip(name), Detail: "known here: " + strings.Join(known, ", ")}

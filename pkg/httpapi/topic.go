@@ -105,7 +105,7 @@ func (t *topic) run() {
 }
 
 func (t *topic) changed() bool {
-	return !t.answer.Current(t.hub.server.source.Replica(), t.query, t.hub.server.clock())
+	return !t.answer.Current(t.hub.server.source.Replica(), t.hub.server.clock())
 }
 
 // publish sends what differs between the last snapshot and the next.

@@ -127,7 +127,7 @@ func (p Printer) od(dst []byte, od *view.ODOffer) []byte {
 		}
 		dst = append(dst, `{"class":`...)
 		dst = appendString(dst, string(od.Classes[i].Class))
-		dst = p.state(dst, &od.Classes[i])
+		dst = p.fare(p.state(dst, &od.Classes[i]), &od.Classes[i])
 		dst = append(dst, '}')
 	}
 	return append(dst, "]}"...)

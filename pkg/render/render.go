@@ -6,6 +6,7 @@
 //	W2 Equal answers give equal bytes on every node: nothing of a node, a Version or the time of rendering is in them, but in offer tokens for
 //	   a caller who wants them.
 //	W3 The tag is of the bytes alone.
+//	W4 An answer that is rendered by what was rendered before has the bytes of one that is rendered anew.
 package render
 
 import (
@@ -36,25 +37,34 @@ type Printer struct {
 	Lang  rail.Lang
 	// Tokens, if set, give each class of an answer that can be bought a token of what is shown.
 	Tokens *Tokens
+
+	draft *Draft // being made, or nil
 }
 
 // Answer appends an answer to a query.
 func (p Printer) Answer(dst []byte, q *view.Query, a *view.Answer) []byte {
-	dst = append(dst, `{"date":"`...)
-	dst = append(dst, q.Date.String()...)
-	dst = append(dst, `","from":`...)
-	dst = p.Place(dst, q.From)
-	dst = append(dst, `,"to":`...)
-	dst = p.Place(dst, q.To)
-	dst = append(dst, `,"runs":[`...)
+	dst = p.head(dst, q)
 	for i := range a.Offers {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = p.Offer(dst, &a.Offers[i])
 	}
-	return append(dst, "]}"...)
+	return append(dst, tail...)
 }
+
+// head is what comes before the runs, and tail what comes after.
+func (p Printer) head(dst []byte, q *view.Query) []byte {
+	dst = append(dst, `{"date":"`...)
+	dst = append(dst, q.Date.String()...)
+	dst = append(dst, `","from":`...)
+	dst = p.Place(dst, q.From)
+	dst = append(dst, `,"to":`...)
+	dst = p.Place(dst, q.To)
+	return append(dst, `,"runs":[`...)
+}
+
+const tail = "]}"
 
 // Place appends one end of a query.
 func (p Printer) Place(dst []byte, place timetable.Place) []byte {
@@ -115,6 +125,7 @@ func (p Printer) Offer(dst []byte, o *view.Offer) []byte {
 
 // notice is what a traveller is told of the run as a whole.
 func (p Printer) notice(dst []byte, o *view.Offer) []byte {
+	p.mark(dst)
 	if o.Behind {
 		dst = append(dst, `,"behind":true`...)
 	}
@@ -126,6 +137,7 @@ func (p Printer) notice(dst []byte, o *view.Offer) []byte {
 		dst = append(dst, `,"reason":`...)
 		dst = appendString(dst, p.Reason(view.Reason{Kind: view.SaleSuspended, Notice: o.Notice}))
 	}
+	p.mark(dst)
 	return dst
 }
 
@@ -146,14 +158,16 @@ func (p Printer) class(dst []byte, o *view.Offer, c *view.ClassOffer) []byte {
 	dst = append(dst, `,"name":`...)
 	dst = appendString(dst, c.Class.Name(p.Lang))
 	dst = p.state(dst, c)
+	dst = p.fare(dst, c)
 	if p.Tokens != nil && c.State.Sellable() {
 		dst = p.Tokens.field(dst, o, c)
 	}
 	return append(dst, '}')
 }
 
-// state appends the fields that a class has in every shape: state, remaining, reason and fare.
+// state appends what events and the clock change of a class: state, remaining and reason.
 func (p Printer) state(dst []byte, c *view.ClassOffer) []byte {
+	p.mark(dst)
 	dst = append(dst, `,"state":"`...)
 	dst = append(dst, c.State.String()...)
 	dst = append(dst, '"')
@@ -165,14 +179,20 @@ func (p Printer) state(dst []byte, c *view.ClassOffer) []byte {
 		dst = append(dst, `,"reason":`...)
 		dst = appendString(dst, p.Reason(c.Reason))
 	}
-	if c.HasFare {
-		dst = append(dst, `,"fare":{"amount":`...)
-		dst = strconv.AppendInt(dst, int64(c.Fare), 10)
-		dst = append(dst, `,"currency":`...)
-		dst = appendString(dst, p.Index.Network().Currency)
-		dst = append(dst, '}')
-	}
+	p.mark(dst)
 	return dst
+}
+
+// fare appends that of a class, if it is known.
+func (p Printer) fare(dst []byte, c *view.ClassOffer) []byte {
+	if !c.HasFare {
+		return dst
+	}
+	dst = append(dst, `,"fare":{"amount":`...)
+	dst = strconv.AppendInt(dst, int64(c.Fare), 10)
+	dst = append(dst, `,"currency":`...)
+	dst = appendString(dst, p.Index.Network().Currency)
+	return append(dst, '}')
 }
 
 // appendString appends s as a JSON string, as encoding/json does without HTML escapes.

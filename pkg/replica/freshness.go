@@ -12,12 +12,14 @@ import (
 )
 
 // freshness proves how old a replica is (R7). Each partition keeps the heartbeats whose marks it may not have reached yet; the newest that it
-// has reached is its AsOf, and the oldest of the partitions' is the replica's. Reading takes no lock.
+// has reached is its AsOf, and the oldest of the partitions' is the replica's. Reading is one load.
 type freshness struct {
 	clock     func() time.Time
 	ready     atomic.Bool
 	created   atomic.Pointer[map[string]time.Time] // birth of each stream that was read; nil before
 	partition [rail.Partitions]proof
+	proving   sync.Mutex           // held while proved is found anew
+	proved    atomic.Pointer[beat] // the replica's, or nil
 
 	// fallen: the publisher has published everything again since this reader was ready, because a stream had fallen back.
 	fallen atomic.Bool
@@ -27,6 +29,8 @@ type freshness struct {
 type proof struct {
 	// applied is the stream sequence up to which every message of the partition was applied, held aside or set aside.
 	applied atomic.Uint64
+	// awaited is the lowest mark that would prove more; 0 if there is none.
+	awaited atomic.Uint64
 	// begun is the stream sequence of the last message of deltas of which anything may be visible (Position).
 	begun atomic.Uint64
 	// publisher is who last published in the partition; nil as long as nobody gave a name.
@@ -54,9 +58,53 @@ type beat struct {
 const maxPending = 128
 
 // reached notes that a partition has dealt with everything up to a sequence.
-func (p *proof) reached(sequence uint64) {
-	if sequence > p.applied.Load() {
-		p.applied.Store(sequence)
+func (f *freshness) reached(p *proof, sequence uint64) {
+	if sequence <= p.applied.Load() {
+		return
+	}
+	p.applied.Store(sequence)
+	if mark := p.awaited.Load(); mark != 0 && sequence >= mark {
+		f.prove()
+	}
+}
+
+// prove finds out what is proved now. Whoever reaches a mark and whoever awaits one each look at the other's number after they have set their own, so that one of
+// them sees both.
+func (f *freshness) prove() {
+	f.proving.Lock()
+	defer f.proving.Unlock()
+	oldest, all := beat{}, true
+	for i := range f.partition {
+		b, proved := f.partition[i].prove()
+		switch {
+		case !proved:
+			all = false
+		case i == 0:
+			oldest = b
+		default:
+			oldest.at, oldest.seen = earlier(b.at, oldest.at), earlier(b.seen, oldest.seen)
+		}
+	}
+	if all {
+		f.proved.Store(&oldest)
+	}
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// prove is the newest proved beat of the partition; false if there is none. What would prove more is awaited from now on. One goroutine at a time calls it.
+func (p *proof) prove() (b beat, proved bool) {
+	for {
+		b, mark, proved := p.asOf()
+		p.awaited.Store(mark)
+		if mark == 0 || p.applied.Load() < mark {
+			return b, proved
+		}
 	}
 }
 
@@ -109,19 +157,20 @@ func thin(beats []beat) []beat {
 	return out
 }
 
-// asOf is the newest proved beat; false if there is none.
-func (p *proof) asOf() (beat, bool) {
+// asOf is the newest proved beat, false if there is none, and the mark of the next; 0 if there is none.
+func (p *proof) asOf() (b beat, next uint64, proved bool) {
 	pending := p.pending.Load()
 	if pending == nil {
-		return beat{}, false
+		return beat{}, 0, false
 	}
 	applied := p.applied.Load()
 	for _, b := range *pending {
 		if b.mark <= applied {
-			return b, true
+			return b, next, true
 		}
+		next = b.mark
 	}
-	return beat{}, false
+	return beat{}, next, false
 }
 
 // heartbeat takes a heartbeat for all its partitions.
@@ -137,6 +186,7 @@ func (f *freshness) heartbeat(h *event.Heartbeat) error {
 		return errors.New("the publisher has published everything again")
 	}
 	seen := f.clock()
+	defer f.prove()
 	for _, m := range h.Marks {
 		if err := f.partition[m.Partition].add(h, m.Sequence, seen); err != nil {
 			return fmt.Errorf("partition %d: %w", m.Partition, err)
@@ -160,20 +210,9 @@ func (f *freshness) hear(p *proof, b *event.DeltaBatch) {
 
 // asOf is the time up to which the replica is known complete, on the publisher's clock, and when that was proved, on ours.
 func (f *freshness) asOf() (at, seen time.Time, ok bool) {
-	if !f.ready.Load() {
+	b := f.proved.Load()
+	if b == nil || !f.ready.Load() {
 		return at, seen, false
 	}
-	for i := range f.partition {
-		b, proved := f.partition[i].asOf()
-		if !proved {
-			return at, seen, false
-		}
-		if i == 0 || b.at.Before(at) {
-			at = b.at
-		}
-		if i == 0 || b.seen.Before(seen) {
-			seen = b.seen
-		}
-	}
-	return at, seen, true
+	return b.at, b.seen, true
 }

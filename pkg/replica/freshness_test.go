@@ -82,7 +82,7 @@ func TestForeignHeartbeat(t *testing.T) {
 	}
 	_ = g.heartbeat("other", noon.Add(time.Minute), 2)
 	if p := &g.replica.freshness.partition[g.part]; true {
-		if b, _ := p.asOf(); !b.at.Equal(noon.Add(time.Minute)) {
+		if b, _, _ := p.asOf(); !b.at.Equal(noon.Add(time.Minute)) {
 			t.Errorf("the new publisher's heartbeat gives %s", b.at)
 		}
 	}

@@ -48,7 +48,7 @@ type auditor struct {
 func (r *Replica) Tick(p rail.Partition, through uint64) {
 	w := r.writers[p]
 	defer w.settle()
-	w.proof.reached(through)
+	w.replica.freshness.reached(w.proof, through)
 	if len(w.troubled) > 0 {
 		w.tend()
 	}

@@ -118,6 +118,9 @@ func (r *Replica) isReady() bool { return r.freshness.ready.Load() }
 // Index is the timetable; nil before the replica is ready.
 func (r *Replica) Index() *timetable.Index { return r.index.Load() }
 
+// Calendar is the service dates that have runs now.
+func (r *Replica) Calendar() Calendar { return Calendar{r.roster.days.Load()} }
+
 // Day is the runs of a service date; nil if there are none.
 func (r *Replica) Day(date rail.Date) *Day { return r.roster.day(date) }
 
@@ -205,7 +208,7 @@ func (r *Replica) Heartbeat(h *event.Heartbeat) error { return r.freshness.heart
 func (r *Replica) Loaded(end uint64, created map[string]time.Time) {
 	r.Reindex()
 	for i := range r.freshness.partition {
-		r.freshness.partition[i].reached(end)
+		r.freshness.reached(&r.freshness.partition[i], end)
 	}
 	r.freshness.created.Store(&created)
 	r.freshness.ready.Store(true)

@@ -46,6 +46,17 @@ func (d *Day) Generation() uint64 { return d.generation.Load() }
 // Complete reports whether every run of which anything was heard can be seen.
 func (d *Day) Complete() bool { return d.unseen.Load() == 0 }
 
+// Calendar is the service dates that had runs at a moment. Equal Calendars are of the same days; whether these have changed, their generations tell.
+type Calendar struct{ days *map[rail.Date]*Day }
+
+// Day is the runs of a service date; nil if there are none.
+func (c Calendar) Day(date rail.Date) *Day {
+	if c.days == nil {
+		return nil
+	}
+	return (*c.days)[date]
+}
+
 func (r *roster) all() map[rail.Date]*Day {
 	if m := r.days.Load(); m != nil {
 		return *m

@@ -76,7 +76,7 @@ func (r *Replica) Deltas(p rail.Partition, b *event.DeltaBatch, sequence uint64)
 	if b.Publisher != "" {
 		r.freshness.hear(w.proof, b)
 	}
-	w.proof.reached(sequence)
+	w.replica.freshness.reached(w.proof, sequence)
 }
 
 // settle makes the tally of an event visible at once (R5).

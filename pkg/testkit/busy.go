@@ -12,8 +12,8 @@ import (
 	"github.com/yupiao/yupiao/pkg/view"
 )
 
-// Busy is a loaded replica of a railway with the same trains from 北京南 to 上海虹桥 on each of some days from Tuesday on, an hour apart from 07:00 on, whose runs change
-// at a call. One goroutine at a time may change them.
+// Busy is a loaded replica of a railway with the same trains of four classes from 北京南 to 上海虹桥 on each of some days from Tuesday on, from 07:00 on and at most an hour apart, whose
+// runs change at a call. One goroutine at a time may change them.
 type Busy struct {
 	*replica.Replica
 	Runs []rail.RunID // day after day
@@ -26,15 +26,18 @@ func NewBusy(clock func() time.Time, days, trains int) *Busy {
 	b.Network(Network())
 	patterns := make([]*timetable.Pattern, trains)
 	for i := range patterns {
-		patterns[i] = Pattern(fmt.Sprintf("G%d", 2*i+1), rail.Minutes(420+60*i))
-		b.Pattern(patterns[i])
+		p := Pattern(fmt.Sprintf("G%d", 2*i+1), rail.Minutes(420+i*min(60, 900/trains)))
+		p.Classes = append(p.Classes, timetable.ClassOffer{Class: "M", Fares: p.Classes[1].Fares}, timetable.ClassOffer{Class: "WZ", Fares: p.Classes[0].Fares})
+		p.ID = p.ContentID()
+		patterns[i] = p
+		b.Pattern(p)
 	}
 	for i := range b.sold {
 		p := patterns[i%trains]
 		run := rail.RunID{Date: Tuesday + rail.Date(i/trains), Trip: rail.TripID(p.Train)}
 		b.Runs = append(b.Runs, run)
 		b.State(run.Partition(), &event.RunState{
-			Run: run, Pattern: p.ID, Version: rail.Version{Epoch: 1, Revision: 1}, Classes: []inventory.Class{class("O", Full), class("9", Full)},
+			Run: run, Pattern: p.ID, Version: rail.Version{Epoch: 1, Revision: 1}, Classes: []inventory.Class{class("O", Full), class("9", Full), class("M", Full), class("WZ", 0)},
 		})
 	}
 	b.Loaded(0, nil)

@@ -53,7 +53,7 @@ func detail(run *replica.Run, loc *time.Location, now time.Time) *Detail {
 				continue
 			}
 			a, b := rail.StopIndex(from), rail.StopIndex(to)
-			d.ODs = append(d.ODs, ODOffer{From: a, To: b, Classes: j.classes(a, b, nil)})
+			d.ODs = append(d.ODs, ODOffer{From: a, To: b, Classes: j.classes(nil, a, b, nil)})
 		}
 	}
 	return d

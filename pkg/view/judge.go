@@ -40,11 +40,10 @@ func judge(run *replica.Run, sheet *replica.Sheet, depart, now time.Time) judgem
 	return j
 }
 
-// classes are the class offers of an OD; only those wanted, or all.
-func (j *judgement) classes(from, to rail.StopIndex, wanted []rail.Class) []ClassOffer {
+// classes appends the class offers of an OD; only those wanted, or all.
+func (j *judgement) classes(out []ClassOffer, from, to rail.StopIndex, wanted []rail.Class) []ClassOffer {
 	var buffer [rail.MaxClasses]rail.SeatCount
 	counts := j.sheet.Counts.Counts(buffer[:0], from, to)
-	out := make([]ClassOffer, 0, len(counts))
 	for i, n := range counts {
 		if code := j.sheet.Counts.Class(i); len(wanted) == 0 || slices.Contains(wanted, code) {
 			out = append(out, j.class(i, n, from, to))

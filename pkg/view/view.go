@@ -68,15 +68,17 @@ type Answer struct {
 	Opens, Opened time.Time
 
 	// What the answer was made of, by which Current finds out whether it still holds.
-	replica *replica.Replica
-	index   *timetable.Index
-	runs    []found
-	stamp   uint64
+	replica  *replica.Replica
+	index    *timetable.Index
+	calendar replica.Calendar
+	days     []*replica.Day // on which the runs may have left their origin
+	runs     []found
+	stamp    uint64
 }
 
-// Current reports whether Look would give the same answer now: one atomic load for each run. q must be the query of the answer.
-func (a *Answer) Current(r *replica.Replica, q *Query, now time.Time) bool {
-	return a.replica == r && a.index == r.Index() && (a.ValidUntil.IsZero() || now.Before(a.ValidUntil)) && a.unchanged(r, q)
+// Current reports whether Look would give the same answer now: one atomic load for each run.
+func (a *Answer) Current(r *replica.Replica, now time.Time) bool {
+	return a.replica == r && a.index == r.Index() && (a.ValidUntil.IsZero() || now.Before(a.ValidUntil)) && a.unchanged()
 }
 
 // Of reports whether the answer was read from a replica.
@@ -95,11 +97,10 @@ func (a *Answer) Categories() (all []string) {
 // Stamp is the sum of the change counters of what the answer was read from: two for each change. Equal stamps of one query on one replica are of one truth.
 func (a *Answer) Stamp() uint64 { return a.stamp }
 
-// StampNow is what Stamp would be of an answer to the same query read now, as long as its runs are the same; another number if anything has changed. q must be the query
-// of the answer, and r its replica.
-func (a *Answer) StampNow(r *replica.Replica, q *Query) uint64 {
-	sum, _ := changes(a.runs)
-	return generations(r, q) + sum
+// StampNow is what Stamp would be of an answer to the same query read now, as long as its runs are the same; another number if anything has changed.
+func (a *Answer) StampNow() uint64 {
+	sum, _ := a.now()
+	return sum
 }
 
 // Position is a point that a replica has to reach to give no older answer. Ask for it when the answer has just been read.
@@ -112,9 +113,37 @@ func (a *Answer) Position() replica.Position {
 }
 
 // unchanged reports whether no event has touched what the answer was read from.
-func (a *Answer) unchanged(r *replica.Replica, q *Query) bool {
-	sum, still := changes(a.runs)
-	return still && a.stamp == generations(r, q)+sum
+func (a *Answer) unchanged() bool {
+	sum, still := a.now()
+	return still && sum == a.stamp
+}
+
+// now sums up the change counters. Counters only grow, so an equal sum over the same days and runs means that nothing changed; still says that nothing is changing either.
+func (a *Answer) now() (sum uint64, still bool) {
+	sum, still = a.changes()
+	sum += a.generations()
+	if a.calendar != a.replica.Calendar() {
+		sum++ // a day has come or gone; no event makes an odd number
+	}
+	return sum, still
+}
+
+// changes of the runs.
+func (a *Answer) changes() (sum uint64, still bool) {
+	still = true
+	for i := range a.runs {
+		n := a.runs[i].run.Changes()
+		sum, still = sum+n, still && n%2 == 0
+	}
+	return sum, still
+}
+
+// generations of the days: equal ones mean the same runs.
+func (a *Answer) generations() (sum uint64) {
+	for _, day := range a.days {
+		sum += day.Generation()
+	}
+	return sum
 }
 
 // Offer is a run between two of its stops.
@@ -176,11 +205,24 @@ const (
 const attempts = 16
 
 // Look answers a query from a replica that is ready, at a moment.
-func Look(r *replica.Replica, q *Query, now time.Time) *Answer {
+func Look(r *replica.Replica, q *Query, now time.Time) *Answer { return new(Scratch).Look(r, q, now) }
+
+// Scratch is memory for the offers of one answer after the other. The zero Scratch is ready. It is not safe for concurrent use.
+type Scratch struct {
+	offers  []Offer
+	classes []ClassOffer
+	start   struct { // of the service day that was asked for last
+		date rail.Date
+		at   time.Time
+	}
+}
+
+// Look is the function Look, but that the answer's Offers last until the next call only; everything else of it stays.
+func (s *Scratch) Look(r *replica.Replica, q *Query, now time.Time) *Answer {
 	a := &Answer{}
 	for try := range attempts {
-		a.read(r, q, now)
-		if a.unchanged(r, q) {
+		s.read(a, r, q, now)
+		if a.unchanged() {
 			break
 		}
 		torn := try == attempts-1
@@ -192,14 +234,17 @@ func Look(r *replica.Replica, q *Query, now time.Time) *Answer {
 }
 
 // read fills the answer. What it is held against is taken first (V2).
-func (a *Answer) read(r *replica.Replica, q *Query, now time.Time) {
-	generation, index := generations(r, q), r.Index()
-	runs, complete := find(r, index, q)
-	sum, _ := changes(runs)
-	*a = Answer{Offers: a.Offers[:0], Behind: !complete, Lagging: !complete, replica: r, index: index, runs: runs, stamp: generation + sum}
-	for i := range runs {
-		a.add(index.Location(), q, &runs[i], now)
+func (s *Scratch) read(a *Answer, r *replica.Replica, q *Query, now time.Time) {
+	*a = Answer{replica: r, index: r.Index(), calendar: r.Calendar()}
+	a.stamp = a.find(q)
+	sum, _ := a.changes()
+	a.stamp += sum
+	s.offers, s.classes = slices.Grow(s.offers[:0], len(a.runs)), s.classes[:0]
+	s.start.at = time.Time{}
+	for i := range a.runs {
+		s.add(a, q, &a.runs[i], now)
 	}
+	a.Offers = s.offers
 }
 
 // found is a run that serves the query's OD on its date.
@@ -208,23 +253,33 @@ type found struct {
 	leg timetable.Leg
 }
 
-// find lists the runs (V1); complete says that none is known to be missing.
-func find(r *replica.Replica, index *timetable.Index, q *Query) (runs []found, complete bool) {
-	complete = true
-	for _, leg := range index.Legs(q.From, q.To) {
-		if !q.wantsLeg(&leg) {
-			continue
+// find lists the runs (V1) and the days that they are of, with the generations of the days before; Behind if one is known to be missing.
+func (a *Answer) find(q *Query) (generations uint64) {
+	legs := a.index.Legs(q.From, q.To)
+	var days [4]*replica.Day // an answer of more is rare
+	a.days = days[:0]
+	for i := range legs {
+		if day := a.calendar.Day(q.Date - legs[i].DayOffset()); day != nil && !slices.Contains(a.days, day) {
+			a.days = append(a.days, day)
 		}
-		day := r.Day(q.Date - leg.DayOffset())
-		if day == nil {
+	}
+	a.days = slices.Clone(a.days)
+	generations = a.generations()
+	complete := true
+	a.runs = make([]found, 0, len(legs))
+	for i := range legs {
+		leg := &legs[i]
+		day := a.calendar.Day(q.Date - leg.DayOffset())
+		if day == nil || !q.wantsLeg(leg) {
 			continue
 		}
 		complete = complete && day.Complete()
 		for _, run := range day.Runs(leg.Pattern.ID) {
-			runs = append(runs, found{run, leg})
+			a.runs = append(a.runs, found{run, *leg})
 		}
 	}
-	return runs, complete
+	a.Behind, a.Lagging = !complete, !complete
+	return generations
 }
 
 func (q *Query) wantsLeg(leg *timetable.Leg) bool {
@@ -232,49 +287,39 @@ func (q *Query) wantsLeg(leg *timetable.Leg) bool {
 		(len(q.Types) == 0 || slices.ContainsFunc(q.Types, func(t string) bool { return strings.EqualFold(t, leg.Pattern.Category) }))
 }
 
-// changes sums up the change counters of runs. Counters only grow, so an equal sum over the same runs means that nothing changed; still says
-// that nothing is changing either.
-func changes(runs []found) (sum uint64, still bool) {
-	still = true
-	for i := range runs {
-		n := runs[i].run.Changes()
-		sum, still = sum+n, still && n%2 == 0
-	}
-	return sum, still
-}
-
-// generations does the same for the days that a query's runs may have left their origin on: equal means the same runs.
-func generations(r *replica.Replica, q *Query) (sum uint64) {
-	for back := range rail.Date(15) { // no pattern is longer (timetable.Pattern.Validate)
-		if day := r.Day(q.Date - back); day != nil {
-			sum += day.Generation()
-		}
-	}
-	return sum
-}
-
-func (a *Answer) add(loc *time.Location, q *Query, f *found, now time.Time) {
+func (s *Scratch) add(a *Answer, q *Query, f *found, now time.Time) {
 	sheet := f.run.Sheet()
 	if sheet == nil || sheet.Pattern.ID != f.leg.Pattern.ID {
 		return // it changed its pattern meanwhile; the stamp shows it
 	}
+	start, health := s.startOf(f.run.ID.Date, a.index.Location()), f.run.Health()
 	o := Offer{
 		Run: f.run.ID, Pattern: sheet.Pattern, Version: sheet.Version(), From: f.leg.From, To: f.leg.To, Suspended: sheet.Suspended, Notice: sheet.Reason,
-		Depart: f.run.ID.Date.At(f.leg.Depart(), loc), Arrive: f.run.ID.Date.At(f.leg.Arrive(), loc),
-		Behind: f.run.Health() != replica.Live,
+		Depart: start.Add(time.Duration(f.leg.Depart()) * time.Minute), Arrive: start.Add(time.Duration(f.leg.Arrive()) * time.Minute),
+		Behind: health != replica.Live,
 	}
 	a.Behind = a.Behind || o.Behind
-	a.Lagging = a.Lagging || f.run.Health() == replica.Behind
+	a.Lagging = a.Lagging || health == replica.Behind
 	if !now.Before(o.Depart) {
 		return
 	}
 	j := judge(f.run, sheet, o.Depart, now)
-	o.Classes = j.classes(o.From, o.To, q.Classes)
+	first := len(s.classes)
+	s.classes = j.classes(s.classes, o.From, o.To, q.Classes)
+	o.Classes = s.classes[first:len(s.classes):len(s.classes)]
 	a.until(j.next)
 	a.opening(sheet.SaleOpensAt, now)
 	if q.wantsOffer(&o) {
-		a.Offers = append(a.Offers, o)
+		s.offers = append(s.offers, o)
 	}
+}
+
+// startOf is when a service day starts: its times are counted from there.
+func (s *Scratch) startOf(date rail.Date, loc *time.Location) time.Time {
+	if s.start.date != date || s.start.at.IsZero() {
+		s.start.date, s.start.at = date, date.At(0, loc)
+	}
+	return s.start.at
 }
 
 func (a *Answer) until(next time.Time) {

@@ -2,7 +2,6 @@ package view_test
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -135,23 +134,23 @@ func sell(r *replica.Replica, revision uint64, run rail.RunID) {
 func TestCurrent(t *testing.T) {
 	r, q := railway(), query("BJP", "SHH")
 	a := view.Look(r, q, testkit.Morning)
-	if !a.Current(r, q, testkit.Morning.Add(54*time.Minute)) {
+	if !a.Current(r, testkit.Morning.Add(54*time.Minute)) {
 		t.Error("not current, though nothing happened")
 	}
-	if a.Current(r, q, testkit.Morning.Add(55*time.Minute)) {
+	if a.Current(r, testkit.Morning.Add(55*time.Minute)) {
 		t.Error("V3: current, though a sale has closed")
 	}
-	if a.Current(railway(), q, testkit.Morning) {
+	if a.Current(railway(), testkit.Morning) {
 		t.Error("current on another replica")
 	}
 	g1 := rail.RunID{Date: testkit.Tuesday, Trip: "G1"}
 	sell(r, 2, g1)
-	if a.Current(r, q, testkit.Morning) {
+	if a.Current(r, testkit.Morning) {
 		t.Error("current, though a place was sold")
 	}
 	a = view.Look(r, q, testkit.Morning)
 	sell(r, 4, g1) // a gap
-	if a.Current(r, q, testkit.Morning) {
+	if a.Current(r, testkit.Morning) {
 		t.Error("current, though the run fell behind")
 	}
 	if a = view.Look(r, q, testkit.Morning); !a.Behind || !a.Offers[0].Behind || a.Offers[1].Behind {
@@ -219,45 +218,25 @@ func TestWhole(t *testing.T) {
 
 func BenchmarkLook(b *testing.B) {
 	for _, trains := range []int{1, 17, 129} {
+		busy := testkit.NewBusy(func() time.Time { return testkit.Morning }, 1, trains)
+		q := busy.Search(0)
 		b.Run(fmt.Sprintf("runs=%d", trains), func(b *testing.B) {
-			r, q := busy(trains), query("BJP", "SHH")
+			var s view.Scratch
 			b.ReportAllocs()
 			for b.Loop() {
-				if a := view.Look(r, q, testkit.Morning); len(a.Offers) != trains {
+				if a := s.Look(busy.Replica, q, testkit.Morning); len(a.Offers) != trains {
 					b.Fatal(len(a.Offers))
 				}
 			}
 		})
 		b.Run(fmt.Sprintf("current/runs=%d", trains), func(b *testing.B) {
-			r, q := busy(trains), query("BJP", "SHH")
-			a := view.Look(r, q, testkit.Morning)
+			a := view.Look(busy.Replica, q, testkit.Morning)
 			b.ReportAllocs()
 			for b.Loop() {
-				if !a.Current(r, q, testkit.Morning) {
+				if !a.Current(busy.Replica, testkit.Morning) {
 					b.Fatal("not current")
 				}
 			}
 		})
 	}
-}
-
-// busy is a replica with so many trains of four classes.
-func busy(trains int) *replica.Replica {
-	r := replica.New(replica.Options{Clock: func() time.Time { return testkit.Morning }})
-	r.Network(testkit.Network())
-	dice := rand.New(rand.NewPCG(1, 1))
-	for i := range trains {
-		p := testkit.Pattern(fmt.Sprint("G", i+1), rail.Minutes(400+i*5))
-		s := &event.RunState{Run: rail.RunID{Date: testkit.Tuesday, Trip: rail.TripID(p.Train)}, Version: rail.Version{Epoch: 1, Revision: 1}}
-		p.Classes = append(p.Classes, timetable.ClassOffer{Class: "M", Fares: []rail.Money{1, 2, 3}}, timetable.ClassOffer{Class: "WZ", Fares: []rail.Money{1, 2, 3}})
-		p.ID = p.ContentID()
-		s.Pattern = p.ID
-		for _, c := range p.Classes {
-			s.Classes = append(s.Classes, inventory.Class{Class: c.Class, Buckets: []inventory.Bucket{{Capacity: 1000, Spans: []inventory.Span{{To: 2, Count: rail.SeatCount(dice.IntN(1000))}}}}})
-		}
-		r.Pattern(p)
-		r.State(s.Run.Partition(), s)
-	}
-	r.Loaded(0, nil)
-	return r
 }
