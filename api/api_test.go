@@ -324,7 +324,7 @@ func TestSums(t *testing.T) {
 	if run.Partition() != 12 || digest.Hash != 13389346678453784652 {
 		t.Errorf("partition %d, hash %d", run.Partition(), digest.Hash)
 	}
-	batch, faults, err := event.DecodeDeltas(example(t, "delta"), event.JSON)
+	batch, faults, err := new(event.Decoder).Deltas(example(t, "delta"), event.JSON)
 	if err != nil || len(faults) > 0 || batch.Digests[0] != digest {
 		t.Errorf("%v %v %v; want %v", err, faults, batch.Digests, digest)
 	}

@@ -74,10 +74,15 @@ func versionPB(v rail.Version) *eventpb.Version {
 }
 
 func versionOf(kind string, v *eventpb.Version) (rail.Version, error) {
-	if v.GetRevision() == 0 {
-		return rail.Version{}, broken(kind, "version.revision", 0, "1 or more")
+	out := rail.Version{Epoch: v.GetEpoch(), Revision: v.GetRevision()}
+	return out, checkVersion(kind, out)
+}
+
+func checkVersion(kind string, v rail.Version) error {
+	if v.Revision == 0 {
+		return broken(kind, "version.revision", 0, "1 or more")
 	}
-	return rail.Version{Epoch: v.GetEpoch(), Revision: v.GetRevision()}, nil
+	return nil
 }
 
 func timePB(t time.Time) *timestamppb.Timestamp {
@@ -100,10 +105,16 @@ func timeOf(kind, field string, t *timestamppb.Timestamp) (time.Time, error) {
 
 // stopsOf reads the stops [from, to).
 func stopsOf(kind, field string, from, to uint32) (a, b rail.StopIndex, err error) {
-	if from >= to || to >= rail.MaxStops {
-		return 0, 0, broken(kind, field, fmt.Sprintf("[%d, %d)", from, to), fmt.Sprintf("from < to < %d", rail.MaxStops))
+	if !areStops(from, to) {
+		return 0, 0, brokenStops(kind, field, from, to)
 	}
 	return rail.StopIndex(from), rail.StopIndex(to), nil
+}
+
+func areStops(from, to uint32) bool { return from < to && to < rail.MaxStops }
+
+func brokenStops(kind, field string, from, to uint32) error {
+	return broken(kind, field, fmt.Sprintf("[%d, %d)", from, to), fmt.Sprintf("from < to < %d", rail.MaxStops))
 }
 
 func classOf(kind, field, code string) (rail.Class, error) {
@@ -113,11 +124,10 @@ func classOf(kind, field, code string) (rail.Class, error) {
 	return rail.Class(code), nil
 }
 
-func countOf(kind, field string, n int32) (rail.SeatCount, error) {
-	if n < -rail.MaxCount || n > rail.MaxCount {
-		return 0, broken(kind, field, n, fmt.Sprintf("at most %d either way", rail.MaxCount))
-	}
-	return rail.SeatCount(n), nil
+func isCount(n int32) bool { return n >= -rail.MaxCount && n <= rail.MaxCount }
+
+func brokenCount(kind, field string, n int32) error {
+	return broken(kind, field, n, fmt.Sprintf("at most %d either way", rail.MaxCount))
 }
 
 // minutesOf bounds minutes so that no sum of them overflows.

@@ -10,6 +10,7 @@
 package event
 
 import (
+	"slices"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/inventory"
@@ -31,6 +32,20 @@ type RunState struct {
 	Classes          []inventory.Class
 }
 
+// Clone shares no memory with s but its strings.
+func (s *RunState) Clone() *RunState {
+	out := *s
+	out.Classes = slices.Clone(s.Classes)
+	for i := range out.Classes {
+		buckets := slices.Clone(out.Classes[i].Buckets)
+		for k := range buckets {
+			buckets[k].Spans, buckets[k].Quotas = slices.Clone(buckets[k].Spans), slices.Clone(buckets[k].Quotas)
+		}
+		out.Classes[i].Buckets = buckets
+	}
+	return &out
+}
+
 // RunDelta is one committed change of a run.
 type RunDelta struct {
 	Run     rail.RunID
@@ -38,6 +53,13 @@ type RunDelta struct {
 	Adjusts []inventory.Adjust
 	// Restated: the change is told by the RunState of this version, which was published just before.
 	Restated bool
+}
+
+// Clone shares no memory with d but its strings.
+func (d *RunDelta) Clone() RunDelta {
+	out := *d
+	out.Adjusts = slices.Clone(d.Adjusts)
+	return out
 }
 
 // DeltaBatch carries changes of many runs of one partition.
@@ -49,6 +71,16 @@ type DeltaBatch struct {
 	Batch     uint64
 	// History is how often the publisher has published everything again.
 	History uint64
+}
+
+// Clone shares no memory with b but its strings.
+func (b *DeltaBatch) Clone() *DeltaBatch {
+	out := *b
+	out.Deltas, out.Digests = make([]RunDelta, 0, len(b.Deltas)), slices.Clone(b.Digests)
+	for i := range b.Deltas {
+		out.Deltas = append(out.Deltas, b.Deltas[i].Clone())
+	}
+	return &out
 }
 
 // Heartbeat proves freshness: everything committed up to Time lies at or below the marks.

@@ -64,13 +64,13 @@ var (
 // E2: every message comes back as it was, in both codings.
 func TestRoundTrip(t *testing.T) {
 	for _, f := range []Format{Protobuf, JSON} {
-		roundTrip(t, "state", someState, EncodeState, DecodeState, f)
+		roundTrip(t, "state", someState, EncodeState, new(Decoder).State, f)
 		roundTrip(t, "heartbeat", someHeartbeat, EncodeHeartbeat, DecodeHeartbeat, f)
 		roundTrip(t, "network", someNetwork, EncodeNetwork, DecodeNetwork, f)
 		roundTrip(t, "pattern", somePattern, EncodePattern, DecodePattern, f)
 		roundTrip(t, "outcome", someOutcome, EncodeOutcome, DecodeOutcome, f)
 		roundTrip(t, "deltas", someBatch, EncodeDeltas, func(data []byte, f Format) (*DeltaBatch, error) {
-			b, faults, err := DecodeDeltas(data, f)
+			b, faults, err := new(Decoder).Deltas(data, f)
 			return b, errors.Join(append(faults, err)...)
 		}, f)
 	}
@@ -119,10 +119,10 @@ func TestControlRoundTrip(t *testing.T) {
 // E3: what contradicts itself is refused with its field, its value and what would be right.
 func TestBrokenStates(t *testing.T) {
 	valid := `{"run":"20261201.G1","pattern":"p","version":{"epoch":"1","revision":"1"},"classes":[{"class":"O","buckets":[{"capacity":10,"spans":[{"from":0,"to":2,"count":10}]}]}]}`
-	if _, err := DecodeState([]byte(valid), JSON); err != nil {
+	if _, err := new(Decoder).State([]byte(valid), JSON); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := DecodeState([]byte(strings.Replace(valid, `"run"`, `"future":{"x":1},"run"`, 1)), JSON); err != nil {
+	if _, err := new(Decoder).State([]byte(strings.Replace(valid, `"run"`, `"future":{"x":1},"run"`, 1)), JSON); err != nil {
 		t.Errorf("an unknown field: %v", err)
 	}
 	for _, tt := range []struct{ old, new, want string }{
@@ -145,7 +145,7 @@ func TestBrokenStates(t *testing.T) {
 		{`[{"class"`, `[{"class":"O"},{"class"`, "want a class that did not occur before"},
 		{valid, `[]`, "decode state"},
 	} {
-		_, err := DecodeState([]byte(strings.Replace(valid, tt.old, tt.new, 1)), JSON)
+		_, err := new(Decoder).State([]byte(strings.Replace(valid, tt.old, tt.new, 1)), JSON)
 		if !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s for %s: got %v; want %q", tt.new, tt.old, err, tt.want)
 		}
@@ -165,12 +165,12 @@ func TestBrokenDeltas(t *testing.T) {
 		{`"version"`, `"restated":true,"version"`, "adjusts is 1; want none in a restated delta"},
 	} {
 		text := `{"deltas":[` + good + `,` + strings.Replace(good, tt.old, tt.new, 1) + `,` + good + `]}`
-		b, faults, err := DecodeDeltas([]byte(text), JSON)
+		b, faults, err := new(Decoder).Deltas([]byte(text), JSON)
 		if err != nil || len(b.Deltas) != 2 || len(faults) != 1 || !errors.Is(faults[0], ErrBroken) || !strings.Contains(faults[0].Error(), tt.want) || !strings.Contains(faults[0].Error(), "deltas[1]") {
 			t.Errorf("%s: %v, %v, %v", tt.new, b, faults, err)
 		}
 	}
-	if _, _, err := DecodeDeltas([]byte(`{"digests":[{"date":"x"}]}`), JSON); !errors.Is(err, ErrBroken) {
+	if _, _, err := new(Decoder).Deltas([]byte(`{"digests":[{"date":"x"}]}`), JSON); !errors.Is(err, ErrBroken) {
 		t.Error(err)
 	}
 }
@@ -290,19 +290,23 @@ func formatFor(isJSON bool) Format {
 // E1, E2: whatever comes, no panic; what is accepted comes back equal.
 func fuzz[T any](f *testing.F, in *T, encode func(*T, Format) ([]byte, error), decode func([]byte, Format) (*T, error)) {
 	seeds(f, in, encode)
-	f.Fuzz(func(t *testing.T, data []byte, isJSON bool) {
-		got, err := decode(data, formatFor(isJSON))
-		if err != nil {
-			return
-		}
-		again, err := encode(got, Protobuf)
-		if err != nil {
-			return // text that is not UTF-8 can be read as JSON but not written
-		}
-		if back, err := decode(again, Protobuf); err != nil || !equalJSON(got, back) {
-			t.Errorf("%v\n%+v\n%+v", err, got, back)
-		}
-	})
+	f.Fuzz(func(t *testing.T, data []byte, isJSON bool) { again(t, data, formatFor(isJSON), encode, decode) })
+}
+
+// again demands that what is accepted comes back equal.
+func again[T any](t *testing.T, data []byte, f Format, encode func(*T, Format) ([]byte, error), decode func([]byte, Format) (*T, error)) {
+	t.Helper()
+	got, err := decode(data, f)
+	if err != nil {
+		return
+	}
+	text, err := encode(got, Protobuf)
+	if err != nil {
+		return // text that is not UTF-8 can be read as JSON but not written
+	}
+	if back, err := decode(text, Protobuf); err != nil || !equalJSON(got, back) {
+		t.Errorf("%v\n%+v\n%+v", err, got, back)
+	}
 }
 
 // equalJSON compares without telling nil and empty apart.
@@ -313,17 +317,10 @@ func equalJSON(a, b any) bool {
 	return norm.Replace(string(x)) == norm.Replace(string(y))
 }
 
-func FuzzDecodeState(f *testing.F)     { fuzz(f, someState, EncodeState, DecodeState) }
 func FuzzDecodeHeartbeat(f *testing.F) { fuzz(f, someHeartbeat, EncodeHeartbeat, DecodeHeartbeat) }
 func FuzzDecodeNetwork(f *testing.F)   { fuzz(f, someNetwork, EncodeNetwork, DecodeNetwork) }
 func FuzzDecodePattern(f *testing.F)   { fuzz(f, somePattern, EncodePattern, DecodePattern) }
 func FuzzDecodeOutcome(f *testing.F)   { fuzz(f, someOutcome, EncodeOutcome, DecodeOutcome) }
-func FuzzDecodeDeltas(f *testing.F) {
-	fuzz(f, someBatch, EncodeDeltas, func(data []byte, format Format) (*DeltaBatch, error) {
-		b, _, err := DecodeDeltas(data, format)
-		return b, err
-	})
-}
 
 func FuzzDecodeControl(f *testing.F) {
 	for _, data := range []string{`{"run":"20261201.G1"}`, `{"partition":3,"date":"20261201"}`, `{"runs":[{"run":"20261201.G1","version":{"revision":"1"}}]}`, "\x0a\x01x"} {
@@ -336,36 +333,4 @@ func FuzzDecodeControl(f *testing.F) {
 		_, _ = DecodeVersionsRequest(data, format)
 		_, _ = DecodeVersions(data, format)
 	})
-}
-
-func BenchmarkDecodeDeltas(b *testing.B) {
-	batch := &DeltaBatch{}
-	for i := range 100 {
-		batch.Deltas = append(batch.Deltas, RunDelta{Run: someRun, Version: rail.Version{Epoch: 1, Revision: uint64(i + 1)}, Adjusts: inventory.Sell("O", 0, 0, 6, 2, 4)})
-	}
-	data, err := EncodeDeltas(batch, Protobuf)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.SetBytes(int64(len(data)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, _, err := DecodeDeltas(data, Protobuf); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/delta")
-}
-
-func BenchmarkDecodeState(b *testing.B) {
-	data, err := EncodeState(someState, Protobuf)
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := DecodeState(data, Protobuf); err != nil {
-			b.Fatal(err)
-		}
-	}
 }

@@ -71,7 +71,11 @@ func deltaSubject(p rail.Partition) string { return subjectDelta + strconv.Itoa(
 
 // runOfSubject is the run of a state subject.
 func runOfSubject(subject string) (rail.RunID, error) {
-	return rail.ParseRunID(strings.TrimPrefix(subject, subjectState))
+	run, found := strings.CutPrefix(subject, subjectState)
+	if !found {
+		return rail.RunID{}, fmt.Errorf("subject %q; want %sYYYYMMDD.trip", subject, subjectState)
+	}
+	return rail.ParseRunID(run)
 }
 
 func partitionOfSubject(subject string) (rail.Partition, error) {

@@ -83,7 +83,7 @@ func (l *line) deltas() (out []event.RunDelta) {
 	for seq := stream.CachedInfo().State.FirstSeq; seq <= stream.CachedInfo().State.LastSeq; seq++ {
 		m, err := stream.GetMsg(l.t.Context(), seq)
 		l.must(err)
-		batch, faults, err := event.DecodeDeltas(m.Data, event.Protobuf)
+		batch, faults, err := new(event.Decoder).Deltas(m.Data, event.Protobuf)
 		l.must(errors.Join(append(faults, err)...))
 		if batch.Publisher != l.publisher.Name() {
 			l.t.Errorf("a batch of %q", batch.Publisher)
@@ -103,7 +103,7 @@ func (l *line) state() (*event.RunState, nats.Header) {
 		return nil, nil
 	}
 	l.must(err)
-	s, err := event.DecodeState(m.Data, event.Protobuf)
+	s, err := new(event.Decoder).State(m.Data, event.Protobuf)
 	l.must(err)
 	return s, m.Header
 }
@@ -333,7 +333,7 @@ func TestStreamIsFilledAgain(t *testing.T) {
 	l.must(err)
 	last, err := delta.GetLastMsgForSubject(t.Context(), fmt.Sprint("yupiao.v1.delta.", l.run.Partition()))
 	l.must(err)
-	if batch, _, err := event.DecodeDeltas(last.Data, event.Protobuf); err != nil || batch.History != 1 {
+	if batch, _, err := new(event.Decoder).Deltas(last.Data, event.Protobuf); err != nil || batch.History != 1 {
 		t.Errorf("then a batch of history %d, %v", batch.History, err)
 	}
 }

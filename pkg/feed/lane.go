@@ -24,37 +24,42 @@ func (r *Reader) enqueue(ctx context.Context, it item) error {
 
 // work is one lane: it decodes what belongs to its partitions and hands it over, one at a time.
 func (r *Reader) work(ctx context.Context, lane chan item) error {
+	decoder := new(event.Decoder)
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case it := <-lane:
-			r.do(&it)
+			r.do(decoder, &it)
 		}
 	}
 }
 
-func (r *Reader) do(it *item) {
+func (r *Reader) do(decoder *event.Decoder, it *item) {
 	switch it.kind {
 	case kindCall:
 		it.call()
 	case kindState:
-		state, err := event.DecodeState(it.data, it.format)
-		if err == nil && stateSubject(state.Run) != it.position.Subject {
-			err = fmt.Errorf("%w: state: run %s does not belong on subject %s", event.ErrBroken, state.Run, it.position.Subject)
-		}
-		if err != nil {
-			r.sink.Broken(it.partition, 1, it.position, err)
-			return
-		}
-		r.sink.State(it.partition, state)
+		r.doState(decoder, it)
 	case kindDeltas:
-		r.doDeltas(it)
+		r.doDeltas(decoder, it)
 	}
 }
 
-func (r *Reader) doDeltas(it *item) {
-	batch, faults, err := event.DecodeDeltas(it.data, it.format)
+func (r *Reader) doState(decoder *event.Decoder, it *item) {
+	state, err := decoder.State(it.data, it.format)
+	if err == nil && state.Run != it.run {
+		err = fmt.Errorf("%w: state: run %s does not belong on subject %s", event.ErrBroken, state.Run, it.position.Subject)
+	}
+	if err != nil {
+		r.sink.Broken(it.partition, 1, it.position, err)
+		return
+	}
+	r.sink.State(it.partition, state)
+}
+
+func (r *Reader) doDeltas(decoder *event.Decoder, it *item) {
+	batch, faults, err := decoder.Deltas(it.data, it.format)
 	if err != nil {
 		r.sink.Broken(it.partition, 1, it.position, err)
 		batch = &event.DeltaBatch{} // it was read, whatever it was: the position moves on, its runs will show a gap

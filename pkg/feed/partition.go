@@ -204,7 +204,7 @@ func (w *partitionWriter) last(ctx context.Context) (*event.DeltaBatch, uint64, 
 	if err != nil {
 		return nil, 0, fmt.Errorf("read the last of partition %d: %w", w.partition, err)
 	}
-	batch, _, err := event.DecodeDeltas(msg.Data, event.FormatOf(msg.Header.Get(headerContentType)))
+	batch, _, err := new(event.Decoder).Deltas(msg.Data, event.FormatOf(msg.Header.Get(headerContentType)))
 	if err != nil {
 		batch = &event.DeltaBatch{} // somebody's broken message
 	}

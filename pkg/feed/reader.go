@@ -23,6 +23,7 @@ import (
 type Sink interface {
 	Network(n *timetable.Network)
 	Pattern(p *timetable.Pattern)
+	// State and Deltas lend what they hand over: it is the sink's until the call returns, then its memory is used again. Clone what is kept.
 	State(p rail.Partition, s *event.RunState)
 	Deltas(p rail.Partition, b *event.DeltaBatch, sequence uint64)
 	// Versions is the publisher's answer to Reader.AskVersions.
@@ -82,6 +83,7 @@ type item struct {
 	data      []byte
 	format    event.Format
 	position  Position
+	run       rail.RunID // of a state, by its subject
 	call      func()
 }
 
@@ -272,7 +274,7 @@ func (r *Reader) handOverState(ctx context.Context, subject string, data []byte,
 		r.sink.Broken(0, 1, where, fmt.Errorf("%w: subject: %w", event.ErrBroken, err))
 		return nil
 	}
-	return r.enqueue(ctx, item{partition: run.Partition(), kind: kindState, data: data, format: format, position: where})
+	return r.enqueue(ctx, item{partition: run.Partition(), kind: kindState, data: data, format: format, position: where, run: run})
 }
 
 func (r *Reader) delta(ctx context.Context, m jetstream.Msg, sequence uint64) error {

@@ -378,6 +378,40 @@ func TestReaderSeesWholeChange(t *testing.T) {
 	}
 }
 
+// I3 (and with it R8 of package replica): what several adjusts do to one cell is seen as their sum. A sale takes the whole window away and gives its ends back, so that
+// nothing changes there; a place that moves from one bucket of a class to another changes nothing at all.
+func TestReaderSeesNetChange(t *testing.T) {
+	full := Bucket{Capacity: 100, Spans: []Span{{0, 9, 50}}}
+	table := must(NewTable(10, []Class{{Class: "O", Buckets: []Bucket{full}}, {Class: "M", Buckets: []Bucket{full, full}}}))(t)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		var w Writer
+		sale := append(Sell("O", 0, 0, 9, 3, 6), Adjust{Class: "O", From: 6, To: 9, By: 1}, Adjust{Class: "O", From: 6, To: 9, By: -1})
+		move := []Adjust{{Class: "M", To: 9, By: -1}, {Class: "M", Bucket: 1, To: 9, By: 1}}
+		for range 1000 {
+			for _, change := range [][]Adjust{sale, move, negate(slices.Clone(sale)), negate(slices.Clone(move)), slices.Concat(sale, move), negate(slices.Concat(sale, move))} {
+				if err := w.Apply(table, change); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	var counts [2]rail.SeatCount
+	still := [][2]rail.StopIndex{{0, 1}, {0, 3}, {2, 3}, {6, 7}, {6, 9}, {8, 9}} // beside the part that is sold
+	for i := 0; ; i++ {
+		select {
+		case <-done:
+			return
+		default:
+		}
+		od := still[i%len(still)]
+		if got := table.Counts(counts[:0], od[0], od[1]); got[0] != 50 || got[1] != 100 {
+			t.Fatalf("%v: %v; want 50 and 100 at all times", od, got)
+		}
+	}
+}
+
 func TestApplyDoesNotAllocate(t *testing.T) {
 	table := must(NewTable(12, oneClass(Windows, 100, Span{0, 11, 100})))(t)
 	var w Writer

@@ -106,6 +106,9 @@ func (g *group) add(t *Table, a *Adjust) {
 	}
 }
 
+// row is where the ODs of a boarding stop lie: OD(from, to) is row(from) + to. Of the stop before the first it is a number without a meaning.
+func row(t *Table, from rail.StopIndex) int { return timetable.OD(t.stops, from, 0) }
+
 // spread turns changed windows into changed counts: a count is the sum of the windows that cover it, so with a rising and b falling
 // count(a,b) = window(a,b) + count(a-1,b) + count(a,b+1) - count(a-1,b+1), a two-dimensional prefix sum.
 func (g *group) spread(t *Table) {
@@ -113,11 +116,7 @@ func (g *group) spread(t *Table) {
 		return
 	}
 	for a := g.lo; a < g.hi; a++ {
-		row := timetable.OD(t.stops, a, a+1) - int(a) - 1 // row+b is OD(a, b)
-		above := 0
-		if a > g.lo {
-			above = timetable.OD(t.stops, a-1, a) - int(a)
-		}
+		row, above := row(t, a), row(t, a-1)
 		for b := g.hi; b > a; b-- {
 			sum := g.diff[row+int(b)]
 			if b < g.hi {
@@ -141,17 +140,20 @@ func (g *group) check(t *Table) error {
 		return g.checkSegments(t, b)
 	}
 	for from := g.lo; from < g.hi; from++ {
+		row, above := row(t, from), row(t, from-1)
+		n := g.after(t, b, row+int(from)+1)
 		for to := from + 1; to <= g.hi; to++ {
-			n := g.after(t, b, from, to)
+			longer := rail.SeatCount(0) // on the OD that ends one stop later
+			if int(to)+1 < t.stops {
+				longer = g.after(t, b, row+int(to)+1)
+			}
 			if n < 0 || n > b.capacity {
 				return g.breach(t, from, to, n, fmt.Sprintf("want 0 to %d", b.capacity))
 			}
-			if b.kind != Windows {
-				continue
-			}
-			if int(to)+1 < t.stops && n < g.after(t, b, from, to+1) || from > 0 && n < g.after(t, b, from-1, to) {
+			if b.kind == Windows && (n < longer || from > 0 && n < g.after(t, b, above+int(to))) {
 				return g.breach(t, from, to, n, "want no fewer than on a longer OD around it")
 			}
+			n = longer
 		}
 	}
 	return nil
@@ -170,9 +172,8 @@ func (g *group) breach(t *Table, from, to rail.StopIndex, n rail.SeatCount, want
 	return fmt.Errorf("%w: class %q bucket %d stops [%d, %d) would have %d; %s", ErrBreach, t.classes[g.class].code, g.bucket, from, to, n, want)
 }
 
-// after is a count as it would be after the change. The diff is zero outside the touched stops.
-func (g *group) after(t *Table, b *bucket, from, to rail.StopIndex) rail.SeatCount {
-	od := timetable.OD(t.stops, from, to)
+// after is the count of an OD as it would be after the change. The diff is zero outside the touched stops.
+func (g *group) after(t *Table, b *bucket, od int) rail.SeatCount {
 	if b.direct {
 		return rail.SeatCount(t.cells[od*t.width+g.class/lanes].Load()>>shift(g.class)&laneMask) + rail.SeatCount(g.diff[od])
 	}
@@ -209,8 +210,9 @@ func (w *Writer) stage(t *Table, g *group) {
 		return
 	}
 	for from := g.lo; from < g.hi; from++ {
+		row := row(t, from)
 		for to := from + 1; to <= g.hi; to++ {
-			od := timetable.OD(t.stops, from, to)
+			od := row + int(to)
 			d := g.diff[od]
 			if d == 0 {
 				continue
@@ -250,17 +252,21 @@ func (g *group) segment(s rail.StopIndex) rail.SeatCount {
 	return rail.SeatCount(g.diff[s])
 }
 
-// bump changes one class's count in a staged cell. Sums stay within a lane: a class's capacity is at most MaxCount.
+// bump changes one class's count in a cell: of a change of one bucket at once, since no other part of it can meet the cell, else in what is staged. In the end the
+// sum stays within its lane, since a class's capacity is at most MaxCount; what a sum on the way there carries into the next lane, the rest of it takes back.
 func (w *Writer) bump(t *Table, class, od int, by int32) {
 	c := od*t.width + class/lanes
+	change := uint64(int64(by)) << shift(class)
+	if len(w.groups) == 1 {
+		t.cells[c].Store(t.cells[c].Load() + change)
+		return
+	}
 	if !w.marked[c] {
 		w.marked[c] = true
 		w.words[c] = t.cells[c].Load()
 		w.dirty = append(w.dirty, c)
 	}
-	s := shift(class)
-	n := uint64(int32(w.words[c]>>s&laneMask)+by) & laneMask
-	w.words[c] = w.words[c]&^(laneMask<<s) | n<<s
+	w.words[c] += change
 }
 
 // reset clears what the change left in the diffs.
@@ -272,8 +278,8 @@ func (w *Writer) reset(t *Table) {
 			continue
 		}
 		for a := g.lo; a < g.hi; a++ {
-			row := timetable.OD(t.stops, a, a+1)
-			clear(g.diff[row : row+int(g.hi-a)])
+			row := row(t, a)
+			clear(g.diff[row+int(a)+1 : row+int(g.hi)+1])
 		}
 	}
 	w.groups = w.groups[:0]

@@ -129,6 +129,9 @@ func (e *entry) hear(v rail.Version) {
 
 // newSheet builds what a RunState says. The error says that it contradicts itself or its pattern.
 func newSheet(s *event.RunState, pattern *timetable.Pattern) (*Sheet, error) {
+	if slices.ContainsFunc(s.Classes, hasQuotas) {
+		s = s.Clone() // a table keeps the quotas
+	}
 	counts, err := inventory.NewTable(len(pattern.Stops), s.Classes)
 	if err != nil {
 		return nil, fmt.Errorf("state of %s at %s: %w", s.Run, s.Version, err)
@@ -146,6 +149,10 @@ func newSheet(s *event.RunState, pattern *timetable.Pattern) (*Sheet, error) {
 		sheet.Classes, sheet.Waitlist = append(sheet.Classes, i), append(sheet.Waitlist, c.Waitlist)
 	}
 	return sheet, nil
+}
+
+func hasQuotas(c inventory.Class) bool {
+	return slices.ContainsFunc(c.Buckets, func(b inventory.Bucket) bool { return len(b.Quotas) > 0 })
 }
 
 // install shows a new sheet and takes up what was kept aside (R3).
@@ -232,7 +239,7 @@ func (w *writer) hold(e *entry, d *event.RunDelta) {
 		w.tally.Duplicate++
 		return
 	}
-	t.held = slices.Insert(t.held, i, *d)
+	t.held = slices.Insert(t.held, i, d.Clone())
 	w.tally.Held++
 }
 
@@ -260,7 +267,7 @@ func (w *writer) wait(e *entry, s *event.RunState) {
 		w.tally.Held--
 		w.tally.Duplicate++
 	}
-	t.waiting = s
+	t.waiting = s.Clone()
 	w.tally.Held++
 	w.judge(e)
 }

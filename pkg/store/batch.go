@@ -126,13 +126,13 @@ func outboxOf(b *reservation.Batch) (statement, error) {
 // changeOf is the reverse.
 func changeOf(seq, at int64, delta, state []byte) (booking.Change, error) {
 	c := booking.Change{Seq: seq, At: timeOf(at)}
-	batch, faults, err := event.DecodeDeltas(delta, event.Protobuf)
+	batch, faults, err := new(event.Decoder).Deltas(delta, event.Protobuf)
 	if err = errors.Join(append(faults, err)...); err != nil || len(batch.Deltas) != 1 {
 		return c, fmt.Errorf("outbox row %d: %w", seq, errors.Join(err, errBody))
 	}
 	c.Delta = batch.Deltas[0]
 	if state != nil {
-		if c.State, err = event.DecodeState(state, event.Protobuf); err != nil {
+		if c.State, err = new(event.Decoder).State(state, event.Protobuf); err != nil {
 			return c, fmt.Errorf("outbox row %d: %w", seq, err)
 		}
 	}
