@@ -21,6 +21,7 @@
 //	I3 A reader sees a cell before or after a change, never within it; the cell of all classes of an OD, up to four, is one word.
 //	I4 The adjusts of one bucket commute: their sum is the content, whatever their order.
 //	I5 A Table that was built from the spans of another, plus the adjusts since, is equal to it.
+//	I6 A state that is refused leaves a Table as it was; one that is stored changes each cell at once.
 package inventory
 
 import "github.com/yupiao/yupiao/pkg/rail"
@@ -77,11 +78,13 @@ type Bucket struct {
 }
 
 // Allows reports whether the bucket may be sold for an OD.
-func (b *Bucket) Allows(from, to rail.StopIndex) bool {
-	if len(b.Quotas) == 0 {
+func (b *Bucket) Allows(from, to rail.StopIndex) bool { return allowed(b.Quotas, from, to) }
+
+func allowed(quotas []Quota, from, to rail.StopIndex) bool {
+	if len(quotas) == 0 {
 		return true
 	}
-	for _, q := range b.Quotas {
+	for _, q := range quotas {
 		if q.Allows(from, to) {
 			return true
 		}

@@ -2,6 +2,8 @@ package inventory
 
 import (
 	"fmt"
+	"runtime"
+	"sync/atomic"
 
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
@@ -14,6 +16,9 @@ type Writer struct {
 	words  []uint64 // next content of the dirty cells
 	dirty  []int    // cells that the change touches
 	marked []bool   // whether a cell is in dirty
+
+	built   Table    // by Build
+	content []Adjust // of the state that Build works on
 }
 
 // maxVolume keeps the three sums that spread adds up within 32 bits.
@@ -42,7 +47,46 @@ func (w *Writer) Apply(t *Table, adjusts []Adjust) error {
 		w.commit(t)
 	}
 	w.reset(t)
+	runtime.KeepAlive(t) // and so the memory of its cells
 	return err
+}
+
+// Build works out the content of a state with the layout, for Store. The error wraps ErrAdjust or ErrBreach (I6).
+func (w *Writer) Build(l *Layout, classes []Class) error {
+	if cap(w.built.cells) < l.cells {
+		w.built.cells = make([]atomic.Uint64, l.cells)
+	}
+	if cap(w.built.counts) < l.counts {
+		w.built.counts = make([]uint16, l.counts)
+	}
+	w.built.Layout, w.built.cells, w.built.counts = l, w.built.cells[:l.cells], w.built.counts[:l.counts]
+	clear(w.built.cells)
+	clear(w.built.counts)
+	w.content = w.content[:0]
+	for i := range classes {
+		w.spans(&classes[i])
+	}
+	return w.Apply(&w.built, w.content)
+}
+
+// spans turns the spans of a class into the adjusts that make it from nothing.
+func (w *Writer) spans(c *Class) {
+	for i := range c.Buckets {
+		for _, s := range c.Buckets[i].Spans {
+			w.content = append(w.content, Adjust{Class: c.Class, Bucket: uint8(i), From: s.From, To: s.To, By: s.Count})
+		}
+	}
+}
+
+// Store gives a table of the layout the content that was built last. A reader sees each cell as it was before or as it is after (I6).
+func (w *Writer) Store(t *Table) {
+	for i := range t.cells {
+		if next := w.built.cells[i].Load(); next != t.cells[i].Load() {
+			t.cells[i].Store(next)
+		}
+	}
+	copy(t.counts, w.built.counts)
+	runtime.KeepAlive(t) // and so the memory of its cells
 }
 
 // collect sums the adjusts up bucket by bucket.
@@ -161,7 +205,7 @@ func (g *group) check(t *Table) error {
 
 func (g *group) checkSegments(t *Table, b *bucket) error {
 	for s := g.lo; s < g.hi; s++ {
-		if n := rail.SeatCount(b.counts[s]) + rail.SeatCount(g.diff[s]); n < 0 || n > b.capacity {
+		if n := rail.SeatCount(t.own(b)[s]) + rail.SeatCount(g.diff[s]); n < 0 || n > b.capacity {
 			return g.breach(t, s, s+1, n, fmt.Sprintf("want 0 to %d", b.capacity))
 		}
 	}
@@ -177,7 +221,7 @@ func (g *group) after(t *Table, b *bucket, od int) rail.SeatCount {
 	if b.direct {
 		return rail.SeatCount(t.cells[od*t.width+g.class/lanes].Load()>>shift(g.class)&laneMask) + rail.SeatCount(g.diff[od])
 	}
-	return rail.SeatCount(b.counts[od]) + rail.SeatCount(g.diff[od])
+	return rail.SeatCount(t.own(b)[od]) + rail.SeatCount(g.diff[od])
 }
 
 func shift(class int) int { return class % lanes * laneBits }
@@ -218,7 +262,7 @@ func (w *Writer) stage(t *Table, g *group) {
 				continue
 			}
 			if !b.direct {
-				b.counts[od] = uint16(int32(b.counts[od]) + d)
+				t.own(b)[od] = uint16(int32(t.own(b)[od]) + d)
 			}
 			if b.allows(from, to) {
 				w.bump(t, g.class, od, d)
@@ -232,7 +276,7 @@ func (w *Writer) stagePool(t *Table, g *group, b *bucket) {
 	for from := rail.StopIndex(0); from < g.hi; from++ {
 		before, after := rail.SeatCount(rail.MaxCount), rail.SeatCount(rail.MaxCount)
 		for to := from + 1; int(to) < t.stops; to++ {
-			n := rail.SeatCount(b.counts[to-1])
+			n := rail.SeatCount(t.own(b)[to-1])
 			before = min(before, n)
 			after = min(after, n+g.segment(to-1))
 			if before != after && b.allows(from, to) {
@@ -241,7 +285,7 @@ func (w *Writer) stagePool(t *Table, g *group, b *bucket) {
 		}
 	}
 	for s := g.lo; s < g.hi; s++ {
-		b.counts[s] = uint16(int32(b.counts[s]) + g.diff[s])
+		t.own(b)[s] = uint16(int32(t.own(b)[s]) + g.diff[s])
 	}
 }
 

@@ -63,7 +63,7 @@ func (w *writer) tend() {
 	now := w.replica.opts.Clock()
 	for _, e := range slices.SortedFunc(maps.Keys(w.troubled), byRun) {
 		t := e.trouble
-		if t.waiting != nil && w.replica.pattern(t.waiting.Pattern) != nil {
+		if t.waiting != nil && w.replica.line(t.waiting.Pattern) != nil {
 			state := t.waiting
 			t.waiting = nil
 			w.tally.Held--

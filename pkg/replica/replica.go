@@ -21,7 +21,6 @@
 package replica
 
 import (
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -89,10 +88,11 @@ type Replica struct {
 
 	index    atomic.Pointer[timetable.Index]
 	location atomic.Pointer[time.Location]
-	mu       sync.Mutex // guards what follows
+	mu       sync.RWMutex // guards what follows
 	network  *timetable.Network
-	patterns map[rail.PatternID]*timetable.Pattern
-	unlisted bool // the index lacks a pattern, or is of an older network
+	lines    map[rail.PatternID]*line
+	patterns []*timetable.Pattern // by number
+	unlisted bool                 // the index lacks a pattern, or is of an older network
 
 	repairs chan repair
 }
@@ -101,7 +101,7 @@ var _ feed.Sink = (*Replica)(nil)
 
 // New is an empty replica, not ready.
 func New(o Options) *Replica {
-	r := &Replica{opts: o.orDefault(), ready: make(chan struct{}), patterns: map[rail.PatternID]*timetable.Pattern{}, repairs: make(chan repair, maxRepairs)}
+	r := &Replica{opts: o.orDefault(), ready: make(chan struct{}), lines: map[rail.PatternID]*line{}, repairs: make(chan repair, maxRepairs)}
 	r.freshness.clock = r.opts.Clock
 	r.location.Store(time.UTC) // until a network comes
 	for p := range r.writers {
@@ -128,7 +128,12 @@ func (r *Replica) Day(date rail.Date) *Day { return r.roster.day(date) }
 func (r *Replica) Dates() []rail.Date { return slices.Sorted(maps.Keys(r.roster.all())) }
 
 // Run is a run that can be shown; nil if the replica has none of that id.
-func (r *Replica) Run(id rail.RunID) *Run { return r.roster.find(id) }
+func (r *Replica) Run(id rail.RunID) *Run {
+	if r.Day(id.Date) == nil {
+		return nil
+	}
+	return r.writers[id.Partition()].find(id)
+}
 
 // AsOf is the time up to which the replica is known to be complete, on the publisher's clock; false if nothing proves any (R7).
 func (r *Replica) AsOf() (time.Time, bool) {
@@ -144,61 +149,6 @@ func (r *Replica) Proof() (asOf, seen time.Time, proved bool) { return r.freshne
 func (r *Replica) Age(now time.Time) (time.Duration, bool) {
 	at, seen, ok := r.freshness.asOf()
 	return max(now.Sub(at), now.Sub(seen), 0), ok
-}
-
-// Network takes a network: a later one replaces an earlier one.
-func (r *Replica) Network(n *timetable.Network) {
-	if loc, err := time.LoadLocation(n.Timezone); err == nil { // a decoded network is valid
-		r.location.Store(loc)
-	}
-	r.mu.Lock()
-	r.network, r.unlisted = n, true
-	r.mu.Unlock()
-	r.count(0, Stats{Received: 1, Applied: 1})
-}
-
-// Pattern takes a pattern. An id names its content, so the first of an id stays.
-func (r *Replica) Pattern(p *timetable.Pattern) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old, known := r.patterns[p.ID]
-	switch {
-	case !known:
-		r.patterns[p.ID], r.unlisted = p, true
-		r.count(0, Stats{Received: 1, Applied: 1})
-	case old.ContentID() == p.ContentID():
-		r.count(0, Stats{Received: 1, Duplicate: 1})
-	default:
-		r.count(0, Stats{Received: 1, Broken: 1})
-		r.opts.OnFault(Fault{Kind: "broken", Err: fmt.Errorf("%w: pattern %s came again with other content", event.ErrBroken, p.ID)})
-	}
-}
-
-// pattern is a pattern that queries can find: once the replica is ready, one that the index has.
-func (r *Replica) pattern(id rail.PatternID) *timetable.Pattern {
-	if r.isReady() {
-		p, _ := r.index.Load().Pattern(id)
-		return p
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.patterns[id]
-}
-
-// Reindex makes a new index if the timetable has changed. Runs whose pattern was missing are taken up at the next Tick.
-func (r *Replica) Reindex() {
-	r.mu.Lock()
-	if !r.unlisted && r.index.Load() != nil {
-		r.mu.Unlock()
-		return
-	}
-	network, patterns := r.network, slices.Collect(maps.Values(r.patterns))
-	r.unlisted = false
-	r.mu.Unlock()
-	if network == nil {
-		network = &timetable.Network{Timezone: "UTC", SaleDays: 1} // nothing was published yet
-	}
-	r.index.Store(timetable.NewIndex(network, patterns))
 }
 
 // Heartbeat takes a proof of freshness (R7). The error says that the stream that was read is not the publisher's (R9).

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/inventory"
 	"github.com/yupiao/yupiao/pkg/rail"
 )
 
@@ -21,23 +22,48 @@ type roster struct {
 type Day struct {
 	Date rail.Date
 
-	byTrip    sync.Map // rail.TripID -> *Run
-	byPattern sync.Map // rail.PatternID -> []*Run, copied on change
+	// byPattern is by the pattern's number; the lists are copied on change.
+	byPattern atomic.Pointer[[]atomic.Pointer[[]*Run]]
+	slab      inventory.Slab // the counts of its runs
 	// generation counts the runs that were heard of, came, went or changed their pattern.
 	generation atomic.Uint64
 	// unseen counts the runs of which only deltas have come: the day's answers may lack them.
 	unseen atomic.Int64
-	runs   atomic.Int64
 	// over is the latest arrival of a run, as Unix seconds.
 	over atomic.Int64
 }
 
-// Runs of the day that follow a pattern. Shared, do not modify.
-func (d *Day) Runs(id rail.PatternID) []*Run {
-	if v, ok := d.byPattern.Load(id); ok {
-		return v.([]*Run)
+// Runs of the day that follow the pattern of a number (timetable.Leg). Shared, do not modify.
+func (d *Day) Runs(number int32) []*Run {
+	lists := d.byPattern.Load()
+	if lists == nil || int(number) >= len(*lists) {
+		return nil
+	}
+	if list := (*lists)[number].Load(); list != nil {
+		return *list
 	}
 	return nil
+}
+
+// set replaces the runs of a pattern. One goroutine at a time calls it.
+func (d *Day) set(number int32, runs []*Run) {
+	lists := d.byPattern.Load()
+	if lists == nil || int(number) >= len(*lists) {
+		lists = d.grow(lists, int(number)+1)
+	}
+	(*lists)[number].Store(&runs)
+}
+
+// grow makes room for so many patterns, and some to come.
+func (d *Day) grow(before *[]atomic.Pointer[[]*Run], patterns int) *[]atomic.Pointer[[]*Run] {
+	after := make([]atomic.Pointer[[]*Run], patterns+patterns/4)
+	if before != nil {
+		for i := range *before {
+			after[i].Store((*before)[i].Load())
+		}
+	}
+	d.byPattern.Store(&after)
+	return &after
 }
 
 // Generation changes whenever Runs would answer anew for some pattern.
@@ -98,31 +124,17 @@ func (r *roster) replace(change func(map[rail.Date]*Day)) {
 	r.days.Store(&next)
 }
 
-func (r *roster) find(id rail.RunID) *Run {
-	d := r.day(id.Date)
-	if d == nil {
-		return nil
-	}
-	if v, ok := d.byTrip.Load(id.Trip); ok {
-		return v.(*Run)
-	}
-	return nil
-}
-
-// list shows a run under its sheet's pattern, and no longer under the one before.
-func (r *roster) list(run *Run, before *Sheet, arrival time.Time) {
-	d, now := r.open(run.ID.Date), run.Sheet()
+// list shows a run under a pattern, and no longer under the one before, if any.
+func (r *roster) list(run *Run, before, now *line, arrival time.Time) {
+	d := r.open(run.ID.Date)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if before == nil {
-		d.byTrip.Store(run.ID.Trip, run)
-		d.runs.Add(1)
-	} else {
-		d.byPattern.Store(before.Pattern.ID, slices.DeleteFunc(slices.Clone(d.Runs(before.Pattern.ID)), func(o *Run) bool { return o == run }))
+	if before != nil {
+		d.set(before.number, slices.DeleteFunc(slices.Clone(d.Runs(before.number)), func(o *Run) bool { return o == run }))
 	}
-	list := append(slices.Clone(d.Runs(now.Pattern.ID)), run)
+	list := append(slices.Clone(d.Runs(now.number)), run)
 	slices.SortFunc(list, func(a, b *Run) int { return cmp.Compare(a.ID.Trip, b.ID.Trip) })
-	d.byPattern.Store(now.Pattern.ID, list)
+	d.set(now.number, list)
 	d.over.Store(max(d.over.Load(), arrival.Unix()))
 	d.generation.Add(1)
 }

@@ -1,9 +1,12 @@
 package replica
 
 import (
+	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/inventory"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
@@ -45,7 +48,7 @@ type Run struct {
 
 // Sheet is what one RunState and the deltas since say of a run. All but the counts and the revision is fixed: shared, do not modify.
 type Sheet struct {
-	Pattern *timetable.Pattern
+	*Plan
 	// Suspended: nothing of the run is sold; Reason says why.
 	Suspended bool
 	Reason    string
@@ -53,15 +56,52 @@ type Sheet struct {
 	SaleOpensAt time.Time
 	// SaleClosesBefore is how long before departure from the from stop its sale closes.
 	SaleClosesBefore rail.Minutes
-	// Counts holds the remaining places, class by class.
+	// Counts holds the remaining places, class by class. The sheet after this one may share it.
 	Counts *inventory.Table
+
+	epoch    uint64
+	revision atomic.Uint64
+}
+
+// Plan is what the sheets of many runs have in common.
+type Plan struct {
+	Pattern *timetable.Pattern
 	// Classes of Counts as places in Pattern.Classes.
 	Classes []int
 	// Waitlist by class of Counts.
 	Waitlist []bool
 
-	epoch    uint64
-	revision atomic.Uint64
+	layout *inventory.Layout
+}
+
+// newPlan is that of a RunState. The error says that it contradicts itself or its pattern.
+func newPlan(s *event.RunState, pattern *timetable.Pattern) (*Plan, error) {
+	layout, err := inventory.NewLayout(len(pattern.Stops), s.Classes)
+	if err != nil {
+		return nil, fmt.Errorf("state of %s at %s: %w", s.Run, s.Version, err)
+	}
+	p := &Plan{Pattern: pattern, layout: layout}
+	for _, c := range s.Classes {
+		i := slices.IndexFunc(pattern.Classes, func(o timetable.ClassOffer) bool { return o.Class == c.Class })
+		if i < 0 {
+			return nil, fmt.Errorf("state of %s at %s: class %q is not in pattern %s", s.Run, s.Version, c.Class, pattern.ID)
+		}
+		p.Classes, p.Waitlist = append(p.Classes, i), append(p.Waitlist, c.Waitlist)
+	}
+	return p, nil
+}
+
+// fits reports whether newPlan would make an equal one of a RunState of the same pattern.
+func (p *Plan) fits(s *event.RunState) bool {
+	if !p.layout.Fits(len(p.Pattern.Stops), s.Classes) {
+		return false
+	}
+	for i := range s.Classes {
+		if s.Classes[i].Waitlist != p.Waitlist[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // Version of the sheet. It never goes back (R8). Read it before the counts: they are then at least that new.

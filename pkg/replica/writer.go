@@ -11,7 +11,6 @@ import (
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/inventory"
 	"github.com/yupiao/yupiao/pkg/rail"
-	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
 // maxHeld is the most deltas of a run kept aside. A publisher's RunState every 200 deltas covers more than they can span.
@@ -30,11 +29,23 @@ type writer struct {
 
 	mu    sync.Mutex // guards stats
 	stats Stats
+
+	finding sync.RWMutex // guards entries against those who find: the writer changes them under it, and reads them without
+}
+
+// find is a run that can be shown; nil if there is none of that id.
+func (w *writer) find(id rail.RunID) *Run {
+	w.finding.RLock()
+	defer w.finding.RUnlock()
+	if e := w.entries[id]; e != nil && e.run.Sheet() != nil {
+		return &e.run
+	}
+	return nil
 }
 
 // entry is a run as its writer sees it.
 type entry struct {
-	run *Run
+	run Run
 	// heard is the highest Version of which anything came. Above the held one, the run is behind (R3).
 	heard rail.Version
 	// told is the highest Version that the delta stream has told. A run that is shown at a higher one is ahead (Position).
@@ -90,8 +101,10 @@ func (w *writer) settle() {
 func (w *writer) entry(id rail.RunID) *entry {
 	e := w.entries[id]
 	if e == nil {
-		e = &entry{run: &Run{ID: id}}
+		e = &entry{run: Run{ID: id}}
+		w.finding.Lock()
 		w.entries[id] = e
+		w.finding.Unlock()
 		w.tally.Unseen++
 		day := w.replica.roster.open(id.Date)
 		day.unseen.Add(1)
@@ -106,19 +119,19 @@ func (w *writer) state(e *entry, s *event.RunState) {
 		return
 	}
 	e.hear(s.Version)
-	pattern := w.replica.pattern(s.Pattern)
-	if pattern == nil {
+	line := w.replica.line(s.Pattern)
+	if line == nil {
 		w.wait(e, s)
 		return
 	}
-	sheet, err := newSheet(s, pattern)
+	sheet, err := w.sheet(e, s, line)
 	if err != nil {
 		w.tally.Broken++
 		w.quarantine(e, err)
 		return
 	}
 	w.tally.Applied++
-	w.install(e, sheet)
+	w.install(e, line, sheet)
 }
 
 func (e *entry) hear(v rail.Version) {
@@ -127,44 +140,48 @@ func (e *entry) hear(v rail.Version) {
 	}
 }
 
-// newSheet builds what a RunState says. The error says that it contradicts itself or its pattern.
-func newSheet(s *event.RunState, pattern *timetable.Pattern) (*Sheet, error) {
-	if slices.ContainsFunc(s.Classes, hasQuotas) {
-		s = s.Clone() // a table keeps the quotas
-	}
-	counts, err := inventory.NewTable(len(pattern.Stops), s.Classes)
+// sheet builds what a RunState says, all but its counts, which are ready to be stored. The error says that it contradicts itself or its pattern.
+func (w *writer) sheet(e *entry, s *event.RunState, line *line) (*Sheet, error) {
+	plan, err := line.plan(s)
 	if err != nil {
+		return nil, err
+	}
+	if err := w.apply.Build(plan.layout, s.Classes); err != nil {
 		return nil, fmt.Errorf("state of %s at %s: %w", s.Run, s.Version, err)
 	}
 	sheet := &Sheet{
-		Pattern: pattern, Suspended: s.Suspended, Reason: s.Reason, SaleOpensAt: s.SaleOpensAt, SaleClosesBefore: s.SaleClosesBefore,
-		Counts: counts, epoch: s.Version.Epoch,
+		Plan: plan, Suspended: s.Suspended, Reason: s.Reason, SaleOpensAt: s.SaleOpensAt, SaleClosesBefore: s.SaleClosesBefore,
+		Counts: w.table(e, plan), epoch: s.Version.Epoch,
 	}
 	sheet.revision.Store(s.Version.Revision)
-	for _, c := range s.Classes {
-		i := slices.IndexFunc(pattern.Classes, func(o timetable.ClassOffer) bool { return o.Class == c.Class })
-		if i < 0 {
-			return nil, fmt.Errorf("state of %s at %s: class %q is not in pattern %s", s.Run, s.Version, c.Class, pattern.ID)
-		}
-		sheet.Classes, sheet.Waitlist = append(sheet.Classes, i), append(sheet.Waitlist, c.Waitlist)
-	}
 	return sheet, nil
 }
 
-func hasQuotas(c inventory.Class) bool {
-	return slices.ContainsFunc(c.Buckets, func(b inventory.Bucket) bool { return len(b.Quotas) > 0 })
+// table is where the counts of a run's next sheet are stored: where those of the present one are, if they are laid out alike. A run's first table lies with those of its day;
+// what comes after a change of the layout does not, since that would fill up with what nobody uses.
+func (w *writer) table(e *entry, plan *Plan) *inventory.Table {
+	switch before := e.run.Sheet(); {
+	case before == nil:
+		return w.replica.roster.open(e.run.ID.Date).slab.Table(plan.layout)
+	case before.Plan == plan:
+		return before.Counts
+	default:
+		return (*inventory.Slab)(nil).Table(plan.layout)
+	}
 }
 
-// install shows a new sheet and takes up what was kept aside (R3).
-func (w *writer) install(e *entry, sheet *Sheet) {
+// install shows a new sheet with the counts that were built for it, and takes up what was kept aside (R3).
+func (w *writer) install(e *entry, line *line, sheet *Sheet) {
 	if sheet.Version().Above(e.told) {
 		e.run.ahead.Store(true) // before anybody can see it
 	}
+	e.run.changes.Add(1)
+	w.apply.Store(sheet.Counts) // before the sheet: its Version must not promise more (R8)
 	before := e.run.sheet.Swap(sheet)
-	if before == nil || before.Pattern.ID != sheet.Pattern.ID {
-		w.list(e, before, sheet)
+	if before == nil || before.Pattern != sheet.Pattern {
+		w.list(e, before, line)
 	}
-	e.run.changed()
+	e.run.changes.Add(1)
 	if t := e.trouble; t != nil {
 		t.quarantine, t.ahead = nil, auditor{}
 		if t.waiting != nil { // of a lower Version, or it would have been taken instead
@@ -178,13 +195,17 @@ func (w *writer) install(e *entry, sheet *Sheet) {
 	e.lead()
 }
 
-func (w *writer) list(e *entry, before, sheet *Sheet) {
+func (w *writer) list(e *entry, before *Sheet, now *line) {
 	r := w.replica
-	r.roster.list(e.run, before, e.run.ID.Date.At(sheet.Pattern.Arrival(), r.location.Load()))
+	day, was := r.roster.open(e.run.ID.Date), (*line)(nil)
+	if before != nil {
+		was = r.known(before.Pattern.ID)
+	}
+	r.roster.list(&e.run, was, now, e.run.ID.Date.At(now.pattern.Arrival(), r.location.Load()))
 	if before == nil {
 		w.tally.Unseen--
 		w.tally.Runs++
-		r.roster.open(e.run.ID.Date).unseen.Add(-1)
+		day.unseen.Add(-1)
 	}
 }
 
@@ -354,8 +375,12 @@ func (w *writer) forget() {
 		} else {
 			w.tally.Runs--
 		}
+		w.finding.Lock()
 		delete(w.entries, id)
+		w.finding.Unlock()
 		delete(w.told, id.Date)
+		e.run.sheet.Store(nil) // an answer that is kept must not keep the day's memory
+		e.run.changed()
 	}
 }
 

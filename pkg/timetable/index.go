@@ -13,6 +13,8 @@ type Leg struct {
 	Pattern *Pattern
 	// From and To are stops of Pattern, From before To.
 	From, To rail.StopIndex
+	// Number of the pattern among the distinct ones that the index was made of.
+	Number int32
 }
 
 // Depart is the time of leaving the from stop, in minutes from the service date.
@@ -341,7 +343,7 @@ func (x *Index) addCell(drafts []draft, patterns []*Pattern) {
 			cmp.Compare(d.from, e.from), cmp.Compare(d.to, e.to), cmp.Compare(p.ID, q.ID))
 	})
 	for _, d := range drafts {
-		x.legs = append(x.legs, Leg{Pattern: patterns[d.pattern], From: d.from, To: d.to})
+		x.legs = append(x.legs, Leg{Pattern: patterns[d.pattern], From: d.from, To: d.to, Number: d.pattern})
 	}
 }
 

@@ -88,8 +88,8 @@ func TestLegTimes(t *testing.T) {
 		depart, arrive rail.Minutes
 		days           rail.Date
 	}{
-		{Leg{p, 0, 1}, 20, 2880, 0},
-		{Leg{p, 1, 2}, 2900, 3000, 2},
+		{Leg{p, 0, 1, 0}, 20, 2880, 0},
+		{Leg{p, 1, 2, 0}, 2900, 3000, 2},
 	} {
 		if c.leg.Depart() != c.depart || c.leg.Arrive() != c.arrive || c.leg.DayOffset() != c.days {
 			t.Errorf("%v: %d, %d, day %d; want %d, %d, day %d", show([]Leg{c.leg}), c.leg.Depart(), c.leg.Arrive(), c.leg.DayOffset(), c.depart, c.arrive, c.days)
@@ -119,7 +119,7 @@ func naiveLegs(n *Network, patterns []*Pattern, from, to Place) (legs []Leg) {
 		cityOf[s.Code] = s.City
 	}
 	in := func(s Stop, p Place) bool { return p.IsCity() && cityOf[s.Station] == p.City || p.Station == s.Station }
-	for _, p := range patterns {
+	for number, p := range patterns {
 		for i, a := range p.Stops {
 			for j, b := range p.Stops[i+1:] {
 				between := p.Stops[i+1 : i+1+j]
@@ -127,7 +127,7 @@ func naiveLegs(n *Network, patterns []*Pattern, from, to Place) (legs []Leg) {
 					return s.Station == a.Station && !s.NoBoarding || s.Station == b.Station && !s.NoAlighting
 				})
 				if in(a, from) && in(b, to) && a.Station != b.Station && !a.NoBoarding && !b.NoAlighting && !longer && !(from.IsCity() && from == to) {
-					legs = append(legs, Leg{Pattern: p, From: rail.StopIndex(i), To: rail.StopIndex(i + 1 + j)})
+					legs = append(legs, Leg{Pattern: p, From: rail.StopIndex(i), To: rail.StopIndex(i + 1 + j), Number: int32(number)})
 				}
 			}
 		}

@@ -33,8 +33,7 @@ func Whole(r *replica.Replica, id rail.RunID, now time.Time) *Detail {
 	var d *Detail
 	for range attempts {
 		before := run.Changes()
-		d = detail(run, r.Index().Location(), now)
-		if before%2 == 0 && run.Changes() == before {
+		if d = detail(run, r.Index().Location(), now); d == nil || before%2 == 0 && run.Changes() == before {
 			break
 		}
 		runtime.Gosched()
@@ -44,6 +43,9 @@ func Whole(r *replica.Replica, id rail.RunID, now time.Time) *Detail {
 
 func detail(run *replica.Run, loc *time.Location, now time.Time) *Detail {
 	sheet := run.Sheet()
+	if sheet == nil {
+		return nil // its day has just ended
+	}
 	d := &Detail{Run: run.ID, Version: sheet.Version(), Health: run.Health(), Sheet: sheet, ODs: make([]ODOffer, 0, timetable.NumODs(len(sheet.Pattern.Stops)))}
 	stops := sheet.Pattern.Stops
 	for from := range stops[:len(stops)-1] {

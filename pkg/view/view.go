@@ -274,7 +274,7 @@ func (a *Answer) find(q *Query) (generations uint64) {
 			continue
 		}
 		complete = complete && day.Complete()
-		for _, run := range day.Runs(leg.Pattern.ID) {
+		for _, run := range day.Runs(leg.Number) {
 			a.runs = append(a.runs, found{run, *leg})
 		}
 	}
@@ -289,7 +289,7 @@ func (q *Query) wantsLeg(leg *timetable.Leg) bool {
 
 func (s *Scratch) add(a *Answer, q *Query, f *found, now time.Time) {
 	sheet := f.run.Sheet()
-	if sheet == nil || sheet.Pattern.ID != f.leg.Pattern.ID {
+	if sheet == nil || sheet.Pattern != f.leg.Pattern {
 		return // it changed its pattern meanwhile; the stamp shows it
 	}
 	start, health := s.startOf(f.run.ID.Date, a.index.Location()), f.run.Health()
