@@ -8,6 +8,7 @@
 //	formation   classes, places and fares of a train by its category
 //	gtfs        reads a GTFS feed into a timetable
 //	sample      a network of our own making for the demo
+//	demand      which pairs of places and boarding dates people want, and how much
 //	inventory   the arithmetic of remaining seats: windows, pools, counts
 //	policy      how long answers are kept and what is done about their age: rules that an operator writes
 //	event       the messages of the feed and their coding

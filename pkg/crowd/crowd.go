@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/demand"
 	"github.com/yupiao/yupiao/pkg/formation"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
@@ -29,7 +30,7 @@ const (
 )
 
 // partySizes is how likely parties of 1, 2, 3, 4 and 5 are, in percent.
-func partySizes() weights { return newWeights(55, 27, 11, 5, 2) }
+func partySizes() demand.Weights { return demand.NewWeights(55, 27, 11, 5, 2) }
 
 // Order is what a party asks for: places of a class of a run between two stops.
 type Order struct {
@@ -69,10 +70,10 @@ type Crowd struct {
 	loc     *time.Location
 	trips   []timetable.Trip
 	rng     *rand.Rand
-	demand  demand
-	days    weights // of boarding, from today on
-	sizes   weights
-	classes map[*timetable.Pattern]weights // by places; none for a pattern without classes
+	demand  *demand.Demand
+	days    demand.Weights // of boarding, from today on
+	sizes   demand.Weights
+	classes map[*timetable.Pattern]demand.Weights // by places; none for a pattern without classes
 
 	parties   []string     // what they have bought
 	suspended []rail.RunID // by this Crowd, the oldest first
@@ -84,19 +85,16 @@ func New(market Market, o Options) *Crowd {
 		o.Clock = time.Now
 	}
 	c := &Crowd{
-		market: market, clock: o.Clock, loc: time.UTC, trips: o.Schedule.Trips, rng: rand.New(rand.NewPCG(o.Seed, 0)), demand: newDemand(o.Schedule),
-		sizes: partySizes(), classes: map[*timetable.Pattern]weights{},
+		market: market, clock: o.Clock, loc: time.UTC, trips: o.Schedule.Trips, rng: rand.New(rand.NewPCG(o.Seed, 0)), demand: demand.New(o.Schedule),
+		days: demand.Days(max(o.Schedule.Network.SaleDays, 1)), sizes: partySizes(), classes: map[*timetable.Pattern]demand.Weights{},
 	}
 	if loc, err := time.LoadLocation(o.Schedule.Network.Timezone); err == nil {
 		c.loc = loc
 	}
-	for day := range max(o.Schedule.Network.SaleDays, 1) {
-		c.days.add(1 / float64(day+1)) // the next days are wanted most
-	}
 	for _, pattern := range o.Schedule.Patterns() {
-		var w weights
+		var w demand.Weights
 		for _, n := range o.Rules.Places(pattern) {
-			w.add(float64(n))
+			w.Add(float64(n))
 		}
 		c.classes[pattern] = w
 	}
@@ -116,26 +114,34 @@ func (c *Crowd) Step() (changed bool) {
 }
 
 // choose picks one of the rides for those who board on a date; false for a train that sells nothing.
-func (c *Crowd) choose(rides []ride, date rail.Date) (Order, bool) {
+func (c *Crowd) choose(rides []demand.Ride, date rail.Date) (Order, bool) {
 	r := rides[c.rng.IntN(len(rides))]
-	trip := &c.trips[r.trip]
+	trip := &c.trips[r.Trip]
 	classes := c.classes[trip.Pattern]
 	if len(classes) == 0 {
 		return Order{}, false
 	}
-	service := date - trip.Pattern.Stops[r.from].Depart.Days()
-	code := trip.Pattern.Classes[classes.pick(c.rng)].Class
-	return Order{Run: rail.RunID{Date: service, Trip: trip.ID}, Class: code, From: r.from, To: r.to}, true
+	service := date - trip.Pattern.Stops[r.From].Depart.Days()
+	code := trip.Pattern.Classes[classes.Pick(c.rng)].Class
+	return Order{Run: rail.RunID{Date: service, Trip: trip.ID}, Class: code, From: r.From, To: r.To}, true
+}
+
+// rides are those of a random pair of places; none if no train leads anywhere.
+func (c *Crowd) rides() []demand.Ride {
+	if c.demand.Len() == 0 {
+		return nil
+	}
+	return c.demand.Rides(c.demand.Pick(c.rng))
 }
 
 // date is a boarding date on sale.
 func (c *Crowd) date() rail.Date {
-	return rail.DateOf(c.clock(), c.loc) + rail.Date(c.days.pick(c.rng))
+	return rail.DateOf(c.clock(), c.loc) + rail.Date(c.days.Pick(c.rng))
 }
 
 // buy lets a party try some trains between its places on its date.
 func (c *Crowd) buy() bool {
-	rides, date, size := c.demand.pick(c.rng), c.date(), 1+c.sizes.pick(c.rng)
+	rides, date, size := c.rides(), c.date(), 1+c.sizes.Pick(c.rng)
 	if len(rides) == 0 {
 		return false
 	}
@@ -172,7 +178,7 @@ func (c *Crowd) giveBack() bool {
 
 // operate does what the railway's own people do now and then.
 func (c *Crowd) operate() bool {
-	rides := c.demand.pick(c.rng)
+	rides := c.rides()
 	if len(rides) == 0 {
 		return false
 	}
