@@ -37,9 +37,11 @@
 //	crowd       people who buy at random, over the booking API
 //	demo        a whole railway in one process: broker, booking and node
 //	board       answers as a table in a terminal
+//	plot        lines over axes as SVG
+//	load        a crowd that asks: an open-loop load generator and its report
 //	testkit     what the tests of several packages share
 //
-// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event, gin in httpapi, ristretto and compress in answer, Prometheus in metrics, viper and fsnotify in config.
+// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event, gin in httpapi, ristretto and compress in answer, Prometheus in metrics, viper and fsnotify in config, HdrHistogram and the kernel's calls (golang.org/x/sys) in load.
 //
 // Where is the rule for a lost event? In replica, rule R3; its code is replica/writer.go and replica/repair.go.
 package pkg

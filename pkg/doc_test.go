@@ -32,6 +32,8 @@ var owners = map[string][]string{
 	"modernc.org/sqlite":                         {"pkg/store"},
 	"github.com/pressly/goose":                   {"pkg/store"},
 	"golang.org/x/time/rate":                     {"pkg/replica"},
+	"github.com/HdrHistogram/hdrhistogram-go":    {"pkg/load"},
+	"golang.org/x/sys":                           {"pkg/load"},
 	"github.com/bufbuild/protocompile":           {"api"},
 	"github.com/yupiao/yupiao/pkg/event/eventpb": {"pkg/event", "api"},
 }

@@ -18,7 +18,7 @@ func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	root := &cobra.Command{Use: "yupiao", Short: "Remaining seats: a demo railway, and seat searches in a terminal", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(demoCommand(), queryCommand(), watchCommand(), ttlCommand())
+	root.AddCommand(demoCommand(), queryCommand(), watchCommand(), ttlCommand(), loadCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "yupiao:", err)
 		return 1
