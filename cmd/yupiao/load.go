@@ -55,7 +55,7 @@ meanwhile. Pin the node and this command to different processors (taskset -c) wh
 	f.DurationVar(&l.Rush.For, "rush-for", 5*time.Second, "how long the rush lasts")
 	f.Float64Var(&l.Conditional, "conditional", 0, "share of requests with If-None-Match, 0 to 1")
 	f.Float64Var(&l.Gzip, "gzip", 0, "share of requests that accept gzip, 0 to 1")
-	f.IntVar(&l.Watchers, "watchers", 0, "streams that are held open meanwhile, 0 to 20000")
+	f.IntVar(&l.Watchers, "watchers", 0, "streams that are held open meanwhile, 0 to 20000; the node's streams.max_per_client must allow them")
 	f.Uint64Var(&l.Seed, "seed", l.Seed, "seed of what is asked for")
 	f.StringVar(&l.report, "report", "", "folder for report.json and report.html; made if it does not exist")
 	cmd.MarkFlagsMutuallyExclusive("gtfs", "pairs")

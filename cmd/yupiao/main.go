@@ -1,4 +1,4 @@
-// Command yupiao is for people: a demo railway, and seat searches in a terminal.
+// Command yupiao is for people: a demo railway, seat searches in a terminal, settings of all nodes, load.
 package main
 
 import (
@@ -17,7 +17,7 @@ func main() { os.Exit(execute()) }
 func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := &cobra.Command{Use: "yupiao", Short: "Remaining seats: a demo railway, and seat searches in a terminal", SilenceUsage: true, SilenceErrors: true}
+	root := &cobra.Command{Use: "yupiao", Short: "Remaining seats: a demo railway, seat searches in a terminal, load", SilenceUsage: true, SilenceErrors: true}
 	root.AddCommand(demoCommand(), queryCommand(), watchCommand(), ttlCommand(), loadCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "yupiao:", err)

@@ -29,7 +29,9 @@ func newClient(r *run) *client { return &client{run: r, in: bufio.NewReaderSize(
 
 // open connects, if there is no connection, until a deadline.
 func (c *client) open(ctx context.Context, deadline time.Time) error {
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	c.mu.Lock()
+	ctx, cancel := context.WithDeadline(ctx, c.limit(deadline))
+	c.mu.Unlock()
 	defer cancel()
 	conn, err := c.dial(ctx)
 	if err != nil {
@@ -59,13 +61,18 @@ func (c *client) until(deadline time.Time) net.Conn {
 	if c.conn == nil {
 		return nil
 	}
-	if c.hurried {
-		deadline = time.Now().Add(grace)
-	}
-	if c.conn.SetDeadline(deadline) != nil {
+	if c.conn.SetDeadline(c.limit(deadline)) != nil {
 		return nil // it is closed
 	}
 	return c.conn
+}
+
+// limit is a deadline, or a nearer one if the run is being ended. The caller holds mu.
+func (c *client) limit(deadline time.Time) time.Time {
+	if soon := time.Now().Add(grace); c.hurried && soon.Before(deadline) {
+		return soon
+	}
+	return deadline
 }
 
 // hurry leaves what is under way no more than the grace.

@@ -18,7 +18,7 @@ type gate struct {
 	*run
 	token   chan struct{}
 	traffic traffic
-	next    uint64 // number of the next request
+	next    uint64 // number of the next request; how many were due, when the run is over
 }
 
 // take waits until a request is due, and gives it to the caller; false when there are no more.

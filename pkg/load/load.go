@@ -216,7 +216,11 @@ func (r *run) connect(ctx context.Context) error {
 
 // ask lets all connections ask until there is no more to ask for.
 func (r *run) ask(ctx context.Context) {
-	defer context.AfterFunc(ctx, r.cutOff)()
+	cut := make(chan struct{})
+	inTime := context.AfterFunc(ctx, func() {
+		defer close(cut)
+		r.cutOff()
+	})
 	ticking, stop := context.WithCancel(context.Background())
 	var loops, ticks sync.WaitGroup
 	ticks.Go(func() { r.tick(ticking) })
@@ -225,6 +229,9 @@ func (r *run) ask(ctx context.Context) {
 		loops.Go(func() { c.loop(ctx) })
 	}
 	loops.Wait()
+	if !inTime() {
+		<-cut // how long requests were due is known from then on
+	}
 	stop()
 	ticks.Wait()
 	r.gate.close()
@@ -246,15 +253,17 @@ func (r *run) length() time.Duration { return min(r.For, time.Duration(r.cut.Loa
 func (r *run) tick(ctx context.Context) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for second := 0; ; second++ {
+	for second := 0; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		p := r.recorder.tick(second, &r.plan)
-		if r.Progress != nil {
-			r.Progress(p)
+		for ; second < int(r.now()/time.Second); second++ { // a ticker leaves out what nobody had time for
+			p := r.recorder.tick(second, &r.plan)
+			if r.Progress != nil {
+				r.Progress(p)
+			}
 		}
 	}
 }

@@ -35,7 +35,6 @@ func (r *Report) HTML() ([]byte, error) {
 		"Style": template.CSS(plot.Style), //nolint:gosec // of this program, as are the plots, which escape their texts (P1)
 		"Title": fmt.Sprintf("%g requests/s for %s", r.Settings.Rate, r.Settings.For), "Headline": r.Settings.Headline(), "Begin": r.Begin.Format(time.RFC1123),
 		"Tiles": r.tiles(), "Notes": r.Notes, "Rows": r.htmlRows(), "Figures": r.figures(), "Watching": r.Watching,
-		"JSON": "report.json",
 	})
 	return b.Bytes(), err
 }
@@ -58,6 +57,8 @@ func (r *Report) tiles() []tile {
 		all = append(all, tile{
 			Name: "watcher's silence, p99", Value: short(w.Silence.P99), Unit: "ms", Bad: w.Silent > 0, More: fmt.Sprintf("%d watchers, longest %s ms", w.Watchers, short(w.Silence.Max)),
 		})
+	} else {
+		all = append(all, tile{Name: "bodies", Value: plot.Number(r.perSecond(r.Bytes) / 1e6), Unit: "MB/s", More: plot.Number(float64(r.Bytes)/1e6) + " MB in all"})
 	}
 	return all
 }
@@ -113,9 +114,35 @@ func (r *Report) overTime(name string, of func(*Second) float64) plot.Line {
 	return l
 }
 
+// stairs are a line with a count for each second, from its beginning to its end.
+func (r *Report) stairs(name string, of func(*Second) uint64) plot.Line {
+	l := plot.Line{Name: name, Step: true}
+	for i := range r.Series {
+		l.Points = append(l.Points, plot.Point{X: float64(r.Series[i].Second), Y: float64(of(&r.Series[i]))})
+	}
+	if n := len(l.Points); n > 0 {
+		l.Points = append(l.Points, plot.Point{X: l.Points[n-1].X + 1, Y: l.Points[n-1].Y})
+	}
+	return l
+}
+
 func timeAxis() plot.Axis { return plot.Axis{Title: "seconds"} }
 
-func latencyAxis() plot.Axis { return plot.Axis{Title: "ms", Kind: plot.Log, Format: plot.Number} }
+func latencyAxis() plot.Axis { return plot.Axis{Kind: plot.Log, Format: duration} }
+
+// duration writes a number of milliseconds in the unit that makes it short.
+func duration(ms float64) string {
+	switch {
+	case ms == 0:
+		return "0"
+	case ms < 1:
+		return plot.Number(ms*1000) + " µs"
+	case ms < 1000:
+		return plot.Number(ms) + " ms"
+	default:
+		return plot.Number(ms/1000) + " s"
+	}
+}
 
 func (r *Report) latencyOverTime() *plot.Plot {
 	p := &plot.Plot{Name: "Latency over time", X: timeAxis(), Y: latencyAxis(), Spans: r.spans()}
@@ -141,13 +168,14 @@ func (r *Report) latencyOverTime() *plot.Plot {
 }
 
 func (r *Report) rateOverTime() *plot.Plot {
-	count := func(of func(*Second) uint64) func(*Second) float64 {
-		return func(s *Second) float64 { return float64(of(s)) }
-	}
 	p := &plot.Plot{Name: "Requests and answers", X: timeAxis(), Y: plot.Axis{Title: "per second", Format: plot.Number}, Spans: r.spans(), Lines: []plot.Line{
-		r.overTime("asked", count(func(s *Second) uint64 { return s.Asked })), r.overTime("sent", count(func(s *Second) uint64 { return s.Sent })),
-		r.overTime("answers", count(func(s *Second) uint64 { return s.Answers })), r.overTime("errors", count(func(s *Second) uint64 { return s.Errors })),
+		r.stairs("asked", func(s *Second) uint64 { return s.Asked }), r.stairs("sent", func(s *Second) uint64 { return s.Sent }),
+		r.stairs("answers", func(s *Second) uint64 { return s.Answers }),
 	}}
+	p.Lines[0].Fill = true
+	if r.Answered < r.Due {
+		p.Lines = append(p.Lines, r.stairs("errors", func(s *Second) uint64 { return s.Errors }))
+	}
 	for i := range r.Series {
 		s := &r.Series[i]
 		p.Notes = append(p.Notes, fmt.Sprintf("second %d\nasked %d\nsent %d\nanswers %d\nerrors %d", s.Second, s.Asked, s.Sent, s.Answers, s.Errors))
@@ -193,7 +221,7 @@ func (r *Report) ageShares() *plot.Plot {
 }
 
 func (r *Report) watchersByPercentile() *plot.Plot {
-	return &plot.Plot{Name: "Watchers", X: percentileAxis(), Y: latencyAxis(), Lines: []plot.Line{
+	return &plot.Plot{Name: "Watchers", X: percentileAxis(), Y: plot.Axis{Format: duration}, Lines: []plot.Line{
 		byPercentile("silence", r.Watching.Silence), byPercentile("behind", r.Watching.Behind),
 	}}
 }

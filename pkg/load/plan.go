@@ -26,7 +26,8 @@ func (p *plan) seconds() (from, to, in, before float64) {
 
 // due is when a request is due, by its number from 0, since the beginning.
 func (p *plan) due(number uint64) time.Duration {
-	n, at := float64(number), 0.0
+	var at float64 // seconds
+	n := float64(number)
 	switch from, to, in, before := p.seconds(); {
 	case n < before:
 		at = n / p.rate

@@ -211,7 +211,7 @@ func (r *run) report(until, cpu time.Duration) *Report {
 	c := r.recorder
 	out := &Report{
 		Settings: settingsOf(r.Options), Begin: r.begin.Round(0), Seconds: r.length().Seconds(), Until: until.Seconds(), Early: r.length() < r.For,
-		Due: r.plan.count(r.length()), Sent: c.sentCount, Bytes: uint64(c.size), MostWaiting: c.mostWaiting, Reconnects: c.reconnects,
+		Due: r.gate.next, Sent: c.sentCount, Bytes: uint64(c.size), MostWaiting: c.mostWaiting, Reconnects: c.reconnects,
 		Latency: fullOf(c.latency), Problems: c.failures, Age: fullOf(c.ages), AgeShares: shares(c.ages), Series: c.series(),
 		Generator: Generator{Lag: fullOf(c.lag), Processors: cpu.Seconds() / until.Seconds(), Available: runtime.GOMAXPROCS(0)},
 	}
@@ -239,7 +239,7 @@ func (w *watchers) report() *Watching {
 	}
 }
 
-// bins is how many stretches of the same length the ages up to their 99.9th percentile are put into.
+// bins is how many stretches of the same length the ages up to their 99th percentile are put into.
 const bins = 30
 
 // shares puts ages into bins.
@@ -248,7 +248,7 @@ func shares(h histogram) []Bin {
 	if total == 0 {
 		return nil
 	}
-	size := max(h.at(99.9)/bins, time.Millisecond)
+	size := max(h.at(99)/bins, time.Millisecond)
 	out := make([]Bin, bins)
 	for i := range out {
 		out[i].From, out[i].To = milliseconds(time.Duration(i)*size), milliseconds(time.Duration(i+1)*size)

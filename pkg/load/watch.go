@@ -45,7 +45,7 @@ func newWatchers(r *run) *watchers {
 	}
 }
 
-// start lets all watchers connect, and returns when each has tried. They listen until ctx ends; wait waits until they have left.
+// start lets all watchers connect, and returns when each has tried, at the latest after Timeout. They listen until ctx ends; wait waits until they have left.
 func (w *watchers) start(ctx context.Context) (wait func()) {
 	var tried, all sync.WaitGroup
 	traffic := newTraffic(w.Options)
@@ -55,7 +55,17 @@ func (w *watchers) start(ctx context.Context) (wait func()) {
 		tried.Add(1)
 		all.Go(func() { one.watch(ctx, sync.OnceFunc(tried.Done)) })
 	}
-	tried.Wait()
+	ready := make(chan struct{})
+	go func() {
+		tried.Wait()
+		close(ready)
+	}()
+	patience := time.NewTimer(w.Timeout)
+	defer patience.Stop()
+	select {
+	case <-ready:
+	case <-patience.C:
+	}
 	return all.Wait
 }
 

@@ -31,7 +31,7 @@ func (a *Axis) label(v float64) string {
 	if a.Format != nil {
 		return a.Format(v)
 	}
-	return strconv.FormatFloat(v, 'g', -1, 64)
+	return strconv.FormatFloat(v, 'g', 10, 64) // fewer digits than the ticks are exact to
 }
 
 // scale maps numbers to 0 to 1 along an axis.
@@ -46,28 +46,30 @@ func (s *scale) at(v float64) float64 {
 	return min(max((s.project(v)-s.lo)/(s.hi-s.lo), 0), 1)
 }
 
-// scale fits an axis to the least and the greatest number.
-func (a *Axis) scale(lo, hi float64) scale {
+// scale fits an axis to the least and the greatest number. A linear one ends at the last, or with round at a round number above it.
+func (a *Axis) scale(lo, hi float64, round bool) scale {
 	switch a.Kind {
 	case Log:
 		return logarithmic(lo, hi)
 	case Nines:
 		return nines(hi)
 	default:
-		return linear(hi)
+		return linear(hi, round)
 	}
 }
 
 // most is a number that is drawn as well as any greater one.
 const most = 1e15
 
-func linear(hi float64) scale {
-	hi = min(hi, most)
-	if !(hi > 0) {
+func linear(hi float64, round bool) scale {
+	if hi = min(hi, most); hi < 1/most { // nothing that could be seen
 		hi = 1
 	}
 	step := nice(hi / 5)
-	top := math.Ceil(hi/step-1e-9) * step
+	top := hi
+	if round {
+		top = math.Ceil(hi*1.05/step) * step // with some room above
+	}
 	s := scale{project: func(v float64) float64 { return v }, hi: top}
 	for i := 0; float64(i)*step <= top*(1+1e-9); i++ {
 		s.ticks = append(s.ticks, float64(i)*step)
@@ -88,7 +90,11 @@ func nice(v float64) float64 {
 
 // logarithmic has a tick at each power of ten, and at 2 and 5 times as much where there are few.
 func logarithmic(lo, hi float64) scale {
+	if lo > hi { // no points
+		lo, hi = 1, 10
+	}
 	hi = min(max(hi, 1/most), most)
+	lo = min(lo, hi)
 	if !(lo > hi/1e9) { // 0 has no place, and nine powers of ten are enough
 		lo = hi / 1e3
 	}

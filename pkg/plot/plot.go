@@ -24,7 +24,7 @@ const Style = `
 .plot text { fill: var(--plot-text) }
 .plot .grid { stroke: var(--plot-grid); fill: none }
 .plot .axis { stroke: var(--plot-axis); fill: none }
-.plot .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round }
+.plot .line { fill: none; stroke-width: 1.7; stroke-linejoin: round; stroke-linecap: round }
 .plot .area { stroke: none; opacity: .16 }
 .plot .span { fill: var(--plot-span) }
 .plot .band { fill: transparent }
@@ -36,8 +36,8 @@ const colours = 5
 
 // Size of a picture in its own units, and the room around the axes.
 const (
-	width, height = 720.0, 300.0
-	left, right   = 62.0, 18.0
+	width, height = 600.0, 270.0
+	left, right   = 56.0, 16.0
 	top, bottom   = 34.0, 40.0
 )
 
@@ -48,7 +48,7 @@ func (p Point) drawn() bool { return finite(p.X) && finite(p.Y) }
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// Line is a line with a name for the legend.
+// Line is a line with a short name for the legend.
 type Line struct {
 	Name   string
 	Points []Point
@@ -83,7 +83,10 @@ type picture struct {
 // SVG draws the picture.
 func (p *Plot) SVG() string {
 	d := &picture{Plot: p}
-	d.x, d.y = p.X.scale(p.bounds(func(q Point) float64 { return q.X })), p.Y.scale(p.bounds(func(q Point) float64 { return q.Y }))
+	lo, hi := p.bounds(func(q Point) float64 { return q.X })
+	d.x = p.X.scale(lo, hi, false)
+	lo, hi = p.bounds(func(q Point) float64 { return q.Y })
+	d.y = p.Y.scale(lo, hi, true)
 	fmt.Fprintf(d, `<svg class="plot" viewBox="0 0 %g %g" role="img" aria-label="%s">`, width, height, escape(p.Name))
 	d.spans()
 	d.axes()
@@ -144,7 +147,7 @@ func (d *picture) axes() {
 
 func (d *picture) spans() {
 	for _, s := range d.Spans {
-		if !finite(s.From) || !finite(s.To) {
+		if !finite(s.From) || !finite(s.To) || s.From > s.To {
 			continue
 		}
 		from, to := d.px(s.From), d.px(s.To)
