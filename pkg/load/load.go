@@ -69,7 +69,7 @@ type Options struct {
 	// Tests stand in for the network, the clock and the processor.
 	dial  func(ctx context.Context) (net.Conn, error)
 	sleep sleeper
-	used  func() time.Duration
+	used  func() processors
 }
 
 // Rush is the opening of a sale: from At on, the rate is Factor times as high For a time, and what comes on top asks for the last boarding date.
@@ -192,13 +192,13 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	watched := r.watchers.start(watching)
-	cpu := r.used()
+	before := r.used()
 	r.begin = time.Now()
 	r.ask(ctx)
-	cpu, length := r.used()-cpu, r.now()
+	after, until := r.used(), r.now()
 	stop()
 	watched()
-	return r.report(length, cpu), nil
+	return r.report(until, processors{after.used - before.used, max(after.waited-before.waited, 0)}), nil
 }
 
 // connect opens all connections, so that no request pays for it.

@@ -49,8 +49,8 @@ func (r *Report) tiles() []tile {
 		{Name: "without an answer", Value: plot.Number(float64(failed) / float64(max(r.Due, 1)) * 100), Unit: "%", More: fmt.Sprintf("%d requests", failed), Bad: failed > 0},
 		{Name: "age of answers, p99", Value: short(r.Age.P99), Unit: "ms", More: "the oldest was " + short(r.Age.Max) + " ms old"},
 		{
-			Name: "generator late, p99", Value: short(r.Generator.Lag.P99), Unit: "ms", Bad: r.Generator.Lag.P99 > milliseconds(tooLate),
-			More: fmt.Sprintf("it used %.2f of %d processors", r.Generator.Processors, r.Generator.Available),
+			Name: "generator late, p99", Value: short(r.Generator.Lag.P99), Unit: "ms", Bad: r.Generator.Lag.P99 > milliseconds(tooLate) || r.Generator.Starved > tooStarved,
+			More: fmt.Sprintf("used %.2f of %d processors, waited for one %.0f%%", r.Generator.Processors, r.Generator.Available, r.Generator.Starved*100),
 		},
 	}
 	if w := r.Watching; w != nil {

@@ -109,6 +109,8 @@ type Generator struct {
 	Lag Full `json:"lag"`
 	// Processors is how many processors this process used, on average; 0 if that is not known. It includes a server within the same process.
 	Processors float64 `json:"processors"`
+	// Starved is the share of the time in which it was ready to run but had to wait for a processor, 0 to 1; 0 if that is not known.
+	Starved float64 `json:"starved"`
 	// Available is how many it may use at once.
 	Available int `json:"available"`
 }
@@ -207,13 +209,13 @@ func settingsOf(o *Options) Settings {
 }
 
 // report is the run, when it is over.
-func (r *run) report(until, cpu time.Duration) *Report {
+func (r *run) report(until time.Duration, had processors) *Report {
 	c := r.recorder
 	out := &Report{
 		Settings: settingsOf(r.Options), Begin: r.begin.Round(0), Seconds: r.length().Seconds(), Until: until.Seconds(), Early: r.length() < r.For,
 		Due: r.gate.next, Sent: c.sentCount, Bytes: uint64(c.size), MostWaiting: c.mostWaiting, Reconnects: c.reconnects,
 		Latency: fullOf(c.latency), Problems: c.failures, Age: fullOf(c.ages), AgeShares: shares(c.ages), Series: c.series(),
-		Generator: Generator{Lag: fullOf(c.lag), Processors: cpu.Seconds() / until.Seconds(), Available: runtime.GOMAXPROCS(0)},
+		Generator: Generator{Lag: fullOf(c.lag), Processors: had.used.Seconds() / until.Seconds(), Starved: had.starved(), Available: runtime.GOMAXPROCS(0)},
 	}
 	for outcome := range outcomes {
 		latency := fullOf(c.outcomes[outcome])
@@ -230,6 +232,14 @@ func (r *run) report(until, cpu time.Duration) *Report {
 	}
 	out.Notes = out.notes()
 	return out
+}
+
+// starved is the share of the time in which a processor was wanted and not had.
+func (p processors) starved() float64 {
+	if p.waited == 0 {
+		return 0
+	}
+	return p.waited.Seconds() / (p.waited + p.used).Seconds()
 }
 
 func (w *watchers) report() *Watching {
@@ -260,8 +270,12 @@ func shares(h histogram) []Bin {
 	return out
 }
 
-// tooLate is a lag of the generator that is no longer small beside what it measures.
-const tooLate = time.Millisecond
+const (
+	// tooLate is a lag of the generator that is no longer small beside what it measures.
+	tooLate = time.Millisecond
+	// tooStarved is a share of waiting for a processor that shows in latencies: answers lie unread meanwhile.
+	tooStarved = 0.2
+)
 
 // notes are what a reader must know before trusting the numbers.
 func (r *Report) notes() (notes []string) {
@@ -272,6 +286,9 @@ func (r *Report) notes() (notes []string) {
 	lag := r.Generator.Lag
 	if lag.P99 > milliseconds(tooLate) {
 		say("The generator itself could not keep up: one request in a hundred was sent %s ms or more after it was due although a connection was free. That is in the latencies. Give it more processor, or ask for less.", short(lag.P99))
+	}
+	if r.Generator.Starved > tooStarved {
+		say("The generator itself had too little of the machine: %.0f%% of the time in which it was ready to run, others had all processors. Answers lay unread meanwhile, so latencies are longer than the server made them. Pin the two to different processors (taskset -c).", r.Generator.Starved*100)
 	}
 	if unsent := r.Due - r.Sent; unsent > 0 {
 		say("%d requests were given up before they were sent: all %d connections waited for answers.", unsent, r.Settings.Connections)

@@ -50,7 +50,7 @@ func simulate(ctx context.Context, t *testing.T, o Options, handler http.Handler
 	server := &http.Server{Handler: handler}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(network) }) // it ends with the network
-	o.Server, o.dial, o.sleep, o.used = "http://127.0.0.1:8080", network.dial, newTimer(), func() time.Duration { return 0 }
+	o.Server, o.dial, o.sleep, o.used = "http://127.0.0.1:8080", network.dial, newTimer(), func() processors { return processors{used: time.Second, waited: 3 * time.Second} }
 	report, err := Run(ctx, o)
 	if err != nil {
 		t.Fatal(err)
@@ -362,4 +362,19 @@ func TestPage(t *testing.T) {
 			}
 		}
 	})
+}
+
+// L6: a generator that was late, or had too little of the machine, says so.
+func TestNotes(t *testing.T) {
+	for want, g := range map[string]Generator{
+		"":                      {Starved: 0.1, Lag: Full{Distribution: Distribution{P99: 0.5}}},
+		"sent 1.5 ms or more":   {Lag: Full{Distribution: Distribution{P99: 1.5}}},
+		": 75% of the time in":  {Starved: processors{used: time.Second, waited: 3 * time.Second}.starved()},
+		": 100% of the time in": {Starved: processors{waited: time.Second}.starved()},
+	} {
+		r := Report{Generator: g}
+		if got := strings.Join(r.notes(), "\n"); !strings.Contains(got, want) || (want == "") != (got == "") {
+			t.Errorf("%+v: %q; want %q", g, got, want)
+		}
+	}
 }

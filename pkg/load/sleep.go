@@ -2,6 +2,12 @@ package load
 
 import "time"
 
+// processors is what the process had of the processors until now, all its threads together.
+type processors struct {
+	used   time.Duration
+	waited time.Duration // for one, ready to run
+}
+
 // sleeper sleeps for a time. One goroutine sleeps at a time.
 type sleeper interface {
 	// sleep may end early.

@@ -3,6 +3,7 @@ package load
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -37,11 +38,19 @@ func (k *kernelTimer) wake() { _ = k.file.SetReadDeadline(time.Unix(1, 0)) } // 
 
 func (k *kernelTimer) close() { _ = k.file.Close() } // nothing was written
 
-// processorTime is what this process has used of the processors.
-func processorTime() time.Duration {
+// processorTime is what this process has had of the processors, and how long its threads were ready to run and had to wait for one.
+func processorTime() (p processors) {
 	var usage unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &usage) != nil {
-		return 0
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) == nil {
+		p.used = time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	}
-	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+	threads, _ := filepath.Glob("/proc/self/task/*/schedstat") // the pattern is sound
+	for _, path := range threads {
+		var ran, waited time.Duration
+		if text, err := os.ReadFile(path); err == nil { // kernels may come without it, and threads may go
+			_, _ = fmt.Sscan(string(text), &ran, &waited) // then it is 0
+		}
+		p.waited += waited
+	}
+	return p
 }

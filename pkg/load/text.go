@@ -63,8 +63,8 @@ func (r *Report) WriteText(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", row.name, d.Count, row.share, short(d.Mean), short(d.P50), short(d.P90), short(d.P99), short(d.P999), short(d.Max))
 	}
 	_ = t.Flush() // to memory
-	fmt.Fprintf(&b, "\nanswers %.1f/s, %.2f MB/s; most requests that waited %d; connections opened again %d; processors used by this program %.2f of %d\n",
-		r.perSecond(r.Answered), r.perSecond(r.Bytes)/1e6, r.MostWaiting, r.Reconnects, r.Generator.Processors, r.Generator.Available)
+	fmt.Fprintf(&b, "\nanswers %.1f/s, %.2f MB/s; most requests that waited %d; connections opened again %d; processors used by this program %.2f of %d, waited for one %.0f%%\n",
+		r.perSecond(r.Answered), r.perSecond(r.Bytes)/1e6, r.MostWaiting, r.Reconnects, r.Generator.Processors, r.Generator.Available, r.Generator.Starved*100)
 	if r.Watching != nil {
 		fmt.Fprintln(&b, r.Watching.summary())
 	}
