@@ -137,8 +137,12 @@ func (d *picture) axes() {
 		fmt.Fprintf(d, `<path class="grid" d="M%g %gH%g"/><text x="%g" y="%g" text-anchor="end">%s</text>`, left, y, width-right, left-8, y+4, escape(d.Y.label(v)))
 	}
 	for _, v := range d.x.ticks {
-		x := d.px(v)
-		fmt.Fprintf(d, `<path class="axis" d="M%g %gv5"/><text x="%g" y="%g" text-anchor="middle">%s</text>`, x, height-bottom, x, height-bottom+18, escape(d.X.label(v)))
+		x, anchor := d.px(v), "middle"
+		fmt.Fprintf(d, `<path class="axis" d="M%g %gv5"/>`, x, height-bottom)
+		if x > width-2*right { // it would be cut at the edge
+			x, anchor = width-2, "end"
+		}
+		fmt.Fprintf(d, `<text x="%g" y="%g" text-anchor="%s">%s</text>`, x, height-bottom+18, anchor, escape(d.X.label(v)))
 	}
 	fmt.Fprintf(d, `<path class="axis" d="M%g %gH%g"/>`, left, height-bottom, width-right)
 	fmt.Fprintf(d, `<text x="%g" y="%g" text-anchor="end">%s</text>`, width-right, height-5, escape(d.X.Title))
