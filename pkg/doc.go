@@ -35,6 +35,7 @@
 //	backend     the one composition of a booking backend
 //	broker      an embedded NATS server
 //	crowd       people who buy at random, over the booking API
+//	country     a made-up national railway of the real size, and an authority that holds it: for benchmarks
 //	demo        a whole railway in one process: broker, booking and node
 //	board       answers as a table in a terminal
 //	plot        lines over axes as SVG
