@@ -26,18 +26,22 @@ import (
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
-// The real country. Trains are those of a day.
+// The real country.
 const (
 	realCities   = 423
 	realStations = 3390
-	realTrains   = 12130
 	// No two stations and no two cities are joined by more trains a day.
 	realStationPair = 129
 	realCityPair    = 211
 )
 
-// SaleDays is on how many dates a real country's trains are on sale.
-const SaleDays = 15
+// The real country's trains.
+const (
+	// TrainsPerDay run on each service date.
+	TrainsPerDay = 12130
+	// SaleDays is on how many dates they are on sale.
+	SaleDays = 15
+)
 
 // Options of a Country.
 type Options struct {
@@ -83,7 +87,7 @@ func New(o Options) (*Country, error) {
 	scaled := func(n int) int { return int(math.Round(float64(n) * o.Scale)) }
 	land := newLand(o.Seed, max(scaled(realCities), 12), max(scaled(realStations), 40))
 	planner := newPlanner(land, chance(o.Seed, "trains"))
-	drafts := planner.drafts(scaled(realTrains) / 2)
+	drafts := planner.drafts(scaled(TrainsPerDay) / 2)
 	c := &Country{network: land.network(planner.served), trains: make([]train, len(drafts))}
 	each(len(drafts), func(i int) { c.trains[i] = drafts[i].train(land, o.Rules) })
 	return c, nil

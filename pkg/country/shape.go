@@ -29,11 +29,7 @@ type Shape struct {
 // Measure is the shape of a schedule on a service date.
 func Measure(s *timetable.Schedule, date rail.Date) Shape {
 	shape := Shape{Stations: len(s.Network.Stations), Cities: len(s.Network.Cities), Categories: map[string]int{}}
-	cities := make(map[rail.StationCode]rail.CityCode, len(s.Network.Stations))
-	for _, st := range s.Network.Stations {
-		cities[st.Code] = st.City
-	}
-	m := meter{stations: map[[2]string]int{}, cities: map[[2]string]int{}}
+	m := newMeter(&s.Network)
 	var stops []int
 	for i := range s.Trips {
 		p := s.Trips[i].Pattern
@@ -44,12 +40,12 @@ func Measure(s *timetable.Schedule, date rail.Date) Shape {
 		shape.StopsMean += float64(len(p.Stops))
 		shape.ODs += float64(timetable.NumODs(len(p.Stops)))
 		shape.Categories[p.Category]++
-		if n := len(p.Classes); shape.ClassesMost == 0 {
-			shape.ClassesFewest, shape.ClassesMost = n, n
-		} else {
-			shape.ClassesFewest, shape.ClassesMost = min(shape.ClassesFewest, n), max(shape.ClassesMost, n)
+		n := len(p.Classes)
+		if len(stops) == 1 {
+			shape.ClassesFewest = n
 		}
-		m.add(p, cities)
+		shape.ClassesFewest, shape.ClassesMost = min(shape.ClassesFewest, n), max(shape.ClassesMost, n)
+		m.add(p)
 	}
 	if shape.Trains = len(stops); shape.Trains == 0 {
 		return shape
@@ -58,33 +54,65 @@ func Measure(s *timetable.Schedule, date rail.Date) Shape {
 	shape.StopsMean /= float64(shape.Trains)
 	shape.ODs /= float64(shape.Trains)
 	shape.StopsMedian, shape.StopsP95, shape.StopsMax = stops[len(stops)/2], stops[len(stops)*95/100], stops[len(stops)-1]
-	shape.StationPair, shape.CityPair = m.most(m.stations), m.most(m.cities)
+	shape.StationPair, shape.CityPair = most(m.stations), most(m.cities)
 	return shape
 }
 
-// meter counts the trains of each relation.
-type meter struct{ stations, cities map[[2]string]int }
+// relation is from one place to another, by their numbers.
+type relation uint64
 
-// add counts a train once for each two stations and each two cities.
-func (m *meter) add(p *timetable.Pattern, cities map[rail.StationCode]rail.CityCode) {
-	seen := map[[2]string]bool{}
+// meter notes the relations of trains.
+type meter struct {
+	station map[rail.StationCode]int
+	city    []int // by station; without one, a number of its own
+
+	stations, cities []relation
+	once             []relation
+}
+
+func newMeter(n *timetable.Network) *meter {
+	m := &meter{station: map[rail.StationCode]int{}}
+	cities := map[rail.CityCode]int{}
+	for i, c := range n.Cities {
+		cities[c.Code] = i
+	}
+	for i, s := range n.Stations {
+		city, ok := cities[s.City]
+		if !ok {
+			city = len(n.Cities) + i
+		}
+		m.station[s.Code] = i
+		m.city = append(m.city, city)
+	}
+	return m
+}
+
+// add notes a train once for each two stations and each two cities.
+func (m *meter) add(p *timetable.Pattern) {
+	once := m.once[:0]
 	for from := range p.Stops {
+		a := m.station[p.Stops[from].Station]
 		for to := from + 1; to < len(p.Stops); to++ {
-			a, b := p.Stops[from].Station, p.Stops[to].Station
-			if a != b {
-				m.stations[[2]string{string(a), string(b)}]++
-			}
-			if c := [2]string{string(cities[a]), string(cities[b])}; c[0] != c[1] && !seen[c] {
-				seen[c] = true
-				m.cities[c]++
+			b := m.station[p.Stops[to].Station]
+			m.stations = append(m.stations, relation(a)<<32|relation(b))
+			if m.city[a] != m.city[b] {
+				once = append(once, relation(m.city[a])<<32|relation(m.city[b]))
 			}
 		}
 	}
+	slices.Sort(once)
+	m.once = slices.Compact(once)
+	m.cities = append(m.cities, m.once...)
 }
 
-func (m *meter) most(of map[[2]string]int) (most int) {
-	for _, n := range of {
-		most = max(most, n)
+// most is how often the relation occurs that occurs most.
+func most(relations []relation) (most int) {
+	slices.Sort(relations)
+	for first, i := 0, 0; i < len(relations); i++ {
+		if relations[i] != relations[first] {
+			first = i
+		}
+		most = max(most, i-first+1)
 	}
 	return most
 }

@@ -3,6 +3,7 @@ package metrics
 
 import (
 	"net/http"
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -55,10 +56,16 @@ type Options struct {
 // Handler serves a node's metrics.
 func Handler(o Options) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	registry.MustRegister(newGo(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newCollector(o.Source, o.Clock), newOffers(o.Accuracy), newAnswers(o.Answers))
 	registry.MustRegister(newSettings(o.Settings)...)
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+}
+
+// newGo is the runtime's metrics, with the processor time of the garbage collector, which the usual ones lack.
+func newGo() prometheus.Collector {
+	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/gc/total:cpu-seconds$`)}))
 }
 
 func newSettings(settings func() (version uint64, refused bool)) []prometheus.Collector {

@@ -1,0 +1,140 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/url"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/yupiao/yupiao/pkg/country"
+	"github.com/yupiao/yupiao/pkg/rail"
+)
+
+// askers is how many clients ask without a pause, each for the next answer when it has the last.
+const askers = 4
+
+// ask measures what a query costs the node, country and sample network in turns, while nothing is sold.
+func (b *run) ask(ctx context.Context) error {
+	small, err := b.startNode(b.sample.url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = small.stop() }() // it is asked no more
+	if err := small.awaitReady(ctx); err != nil {
+		return err
+	}
+	q := &b.result.Queries
+	each := b.phase() / time.Duration(2*b.rounds)
+	for round := range b.rounds + 1 {
+		big, err := b.cost(ctx, b.node, b.country, each, round)
+		if err != nil {
+			return err
+		}
+		little, err := b.cost(ctx, small, b.sample, each, round)
+		if err != nil {
+			return err
+		}
+		if round == 0 { // connections are opened, caches filled
+			continue
+		}
+		q.Country, q.Sample, q.Ratio = append(q.Country, big), append(q.Sample, little), append(q.Ratio, big/little)
+		b.say("a query costs %.1f us in the country, %.1f us in the sample network", big, little)
+	}
+	return nil
+}
+
+// cost is the processor time of a query in microseconds.
+func (b *run) cost(ctx context.Context, n *node, r *railway, length time.Duration, round int) (float64, error) {
+	before, err := n.cpu()
+	if err != nil {
+		return 0, err
+	}
+	until, cancel := context.WithTimeout(ctx, length)
+	defer cancel()
+	var asked atomic.Int64
+	var group errgroup.Group
+	for i := range askers {
+		p := newPeople(r, b.seed+uint64(round), uint64(i))
+		group.Go(func() error {
+			for until.Err() == nil {
+				if _, err := get(ctx, n.http+p.query()); err != nil {
+					return err
+				}
+				asked.Add(1)
+			}
+			return ctx.Err()
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return 0, err
+	}
+	after, err := n.cpu()
+	if asked.Load() == 0 {
+		return 0, fmt.Errorf("no query was answered")
+	}
+	return float64((after - before).Microseconds()) / float64(asked.Load()), err
+}
+
+// people ask for what they want to ride.
+type people struct {
+	demand *country.Demand
+	dates  []string
+	rng    *rand.Rand
+}
+
+func newPeople(r *railway, seed, number uint64) *people {
+	p := &people{demand: r.book.Demand(), rng: rand.New(rand.NewPCG(seed, number))}
+	for d := range rail.Date(country.SaleDays) {
+		p.dates = append(p.dates, (r.first + d).String())
+	}
+	return p
+}
+
+// query is the path of a query: near dates are asked for more than far ones.
+func (p *people) query() string {
+	from, to := p.demand.Pick(p.rng)
+	day := int(float64(len(p.dates)) * p.rng.Float64() * p.rng.Float64())
+	return "/v1/availability?from=" + url.QueryEscape(from.String()) + "&to=" + url.QueryEscape(to.String()) + "&date=" + p.dates[day]
+}
+
+// pace asks at a constant rate, whether the answers come or not, and keeps how long each took from the moment at which it was due.
+type pace struct {
+	took []time.Duration
+}
+
+// perSecond is the rate of a pace.
+const perSecond = 200
+
+// keep asks until ctx ends.
+func (p *pace) keep(ctx context.Context, base string, who *people) error {
+	due := time.NewTicker(time.Second / perSecond)
+	defer due.Stop()
+	took := make(chan time.Duration, 1<<16)
+	var group errgroup.Group
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case at := <-due.C:
+			query := who.query()
+			group.Go(func() error {
+				_, err := get(context.WithoutCancel(ctx), base+query)
+				took <- time.Since(at)
+				return err
+			})
+		}
+	}
+	err := group.Wait()
+	close(took)
+	for t := range took {
+		p.took = append(p.took, t)
+	}
+	slices.Sort(p.took)
+	return err
+}

@@ -1,0 +1,241 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/country"
+	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/formation"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/sample"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// railway is a schedule with its book and its publisher, on a broker of its own.
+type railway struct {
+	schedule  *timetable.Schedule
+	book      *country.Book
+	publisher *feed.Publisher
+	url       string
+	first     rail.Date
+	location  *time.Location
+	traffic   *traffic
+}
+
+// publishBatch is how many runs are published at once.
+const publishBatch = 5000
+
+// open publishes the country and, to compare with, the sample network.
+func (b *run) open(ctx context.Context) error {
+	location, err := time.LoadLocation("Asia/Shanghai")
+	if err != nil {
+		return err
+	}
+	first := rail.DateOf(time.Now(), location)
+	at := time.Now()
+	s, err := b.schedule(first)
+	if err != nil {
+		return err
+	}
+	b.result.Shape = country.Measure(s, first)
+	b.say("timetable in %.1f s: %s", time.Since(at).Seconds(), b.result.Shape)
+	if b.country, err = b.railway(ctx, "country", s, first, location); err != nil {
+		return err
+	}
+	at = time.Now()
+	runs, err := b.country.openDates(ctx, country.SaleDays, b.say)
+	if err != nil {
+		return err
+	}
+	b.result.Publish = Publish{Runs: runs, Seconds: time.Since(at).Seconds()}
+	small, err := sample.Schedule(first, country.SaleDays, formation.Default())
+	if err != nil {
+		return err
+	}
+	if b.sample, err = b.railway(ctx, "sample", small, first, location); err != nil {
+		return err
+	}
+	b.result.SampleRuns, err = b.sample.openDates(ctx, country.SaleDays, func(string, ...any) {})
+	return err
+}
+
+// railway starts a broker and a publisher, and publishes the timetable.
+func (b *run) railway(ctx context.Context, name string, s *timetable.Schedule, first rail.Date, location *time.Location) (*railway, error) {
+	r := &railway{schedule: s, first: first, location: location}
+	r.book = country.NewBook(country.BookOptions{Seed: b.seed, Schedule: s, Today: first, Epoch: 1})
+	var err error
+	if r.url, err = b.startBroker(name); err != nil {
+		return nil, err
+	}
+	conn, err := feed.Connect(feed.Options{URL: r.url, Name: name})
+	if err != nil {
+		return nil, err
+	}
+	b.ending = append(b.ending, func() error { conn.Close(); return nil })
+	if r.publisher, err = feed.NewPublisher(ctx, conn, r.book, feed.PublisherOptions{}); err != nil {
+		return nil, err
+	}
+	if err := r.publisher.Network(ctx, &s.Network); err != nil {
+		return nil, err
+	}
+	if err := r.publisher.Patterns(ctx, s.Patterns()); err != nil {
+		return nil, err
+	}
+	r.traffic = &traffic{railway: r}
+	b.background(ctx, r.publisher.Serve)
+	b.background(ctx, r.traffic.relay)
+	return r, nil
+}
+
+// background does something until the bench ends.
+func (b *run) background(ctx context.Context, do func(context.Context) error) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() { done <- do(ctx) }()
+	b.ending = append(b.ending, func() error {
+		cancel()
+		return <-done
+	})
+}
+
+// openDates publishes the runs of so many dates.
+func (r *railway) openDates(ctx context.Context, days int, say func(string, ...any)) (runs int, err error) {
+	for d := r.first; d < r.first+rail.Date(days); d++ {
+		at := time.Now()
+		n, err := r.openDate(ctx, d)
+		if err != nil {
+			return runs, err
+		}
+		runs += n
+		say("published %s: %d runs, %.0f/s; %d in all", d, n, float64(n)/time.Since(at).Seconds(), runs)
+	}
+	return runs, nil
+}
+
+// openDate opens a date and publishes its runs, a batch after the other.
+func (r *railway) openDate(ctx context.Context, d rail.Date) (runs int, err error) {
+	r.traffic.mu.Lock() // nothing of the date is sold before it was told of
+	defer r.traffic.mu.Unlock()
+	r.book.Open(d)
+	batch := make([]feed.Change, 0, publishBatch)
+	flush := func() error {
+		runs += len(batch)
+		err := r.publisher.Publish(ctx, batch)
+		batch = batch[:0]
+		return err
+	}
+	for c := range r.book.States(d) {
+		if batch = append(batch, c); len(batch) == publishBatch {
+			if err := flush(); err != nil {
+				return runs, err
+			}
+		}
+	}
+	return runs, flush()
+}
+
+// traffic is people who buy at a rate, and the relay that publishes what they have bought.
+type traffic struct {
+	railway *railway
+
+	mu    sync.Mutex // guards what follows and the book's acts
+	queue []feed.Change
+	ahead time.Duration // how far the railway's clock is ahead
+	acked uint64
+}
+
+// How the relay works: as a booking backend's, which rests so long for more to send, and sends so many at once.
+const (
+	relayRest  = 2 * time.Millisecond
+	relayBatch = 8000
+	// maxQueue: a backend that falls behind sells no more until the queue is shorter; the rate reached tells.
+	maxQueue = 100_000
+)
+
+// sold is a change that somebody waits to see.
+type sold struct {
+	run     rail.RunID
+	version rail.Version
+	at      time.Time
+}
+
+// buy commits changes at a rate until ctx ends, and tells of every so many-th.
+func (t *traffic) buy(ctx context.Context, rate int, every int, tell func(sold)) error {
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
+	began, done, n := time.Now(), 0, 0
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-pace.C:
+		}
+		due := int(time.Since(began).Seconds() * float64(rate))
+		t.mu.Lock()
+		for ; done < due && len(t.queue) < maxQueue; done++ {
+			c, ok := t.railway.book.Act()
+			if !ok {
+				t.mu.Unlock()
+				return fmt.Errorf("all is sold out after %d changes", done)
+			}
+			t.queue = append(t.queue, c)
+			if n++; n%every == 0 {
+				tell(sold{c.Delta.Run, c.Delta.Version, time.Now()})
+			}
+		}
+		t.mu.Unlock()
+		done = max(done, due-rate/10) // what could not be sold in time is not made up for in a lump
+	}
+}
+
+// relay publishes the queue in order until ctx ends, and says up to when that is all.
+func (t *traffic) relay(ctx context.Context) error {
+	rest := time.NewTicker(relayRest)
+	defer rest.Stop()
+	for {
+		t.mu.Lock()
+		batch := slices.Clone(t.queue[:min(len(t.queue), relayBatch)])
+		t.queue = slices.Delete(t.queue, 0, len(batch))
+		complete, all := time.Now().Add(t.ahead), len(t.queue) == 0
+		t.mu.Unlock()
+		if len(batch) > 0 {
+			if err := t.railway.publisher.Publish(ctx, batch); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
+			}
+			t.mu.Lock()
+			t.acked += uint64(len(batch))
+			t.mu.Unlock()
+		}
+		if all {
+			t.railway.publisher.Complete(complete)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-rest.C:
+			}
+		}
+	}
+}
+
+// published is how many changes were acknowledged.
+func (t *traffic) published() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.acked
+}
+
+// setAhead moves the railway's clock.
+func (t *traffic) setAhead(by time.Duration) {
+	t.mu.Lock()
+	t.ahead = by
+	t.mu.Unlock()
+}
