@@ -11,7 +11,7 @@ FUZZTIME ?= 60s
 BENCH ?= .
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-13s %s\n", $$1, $$2}'
 
 run: ## a living railway in the browser: http://127.0.0.1:8080
 	go run ./cmd/yupiao demo
@@ -47,4 +47,9 @@ bench: ## all benchmarks, BENCH=regexp to choose; raw output in bench/results/lo
 bench-once: ## each benchmark once, so that none rots
 	go test -run '^$$' -bench . -benchtime 1x ./...
 
-.PHONY: help run build test lint vuln generate golden fuzz bench bench-once
+bench-country: ## a node that holds a whole country; raw output in bench/results/DATE-country.txt
+	@mkdir -p bench/results
+	{ go version; git rev-parse --short HEAD; } > bench/results/$$(date +%F)-country.txt
+	set -o pipefail; go run ./bench/country $(COUNTRYFLAGS) | tee -a bench/results/$$(date +%F)-country.txt
+
+.PHONY: help run build test lint vuln generate golden fuzz bench bench-once bench-country

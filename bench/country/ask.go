@@ -30,6 +30,9 @@ func (b *run) ask(ctx context.Context) error {
 	if err := small.awaitReady(ctx); err != nil {
 		return err
 	}
+	if err := b.node.awaitFresh(ctx); err != nil { // after more changes than it could take
+		return err
+	}
 	q := &b.result.Queries
 	each := b.phase() / time.Duration(2*b.rounds)
 	for round := range b.rounds + 1 {
@@ -44,42 +47,55 @@ func (b *run) ask(ctx context.Context) error {
 		if round == 0 { // connections are opened, caches filled
 			continue
 		}
-		q.Country, q.Sample, q.Ratio = append(q.Country, big), append(q.Sample, little), append(q.Ratio, big/little)
-		b.say("a query costs %.1f us in the country, %.1f us in the sample network", big, little)
+		q.Country, q.Sample, q.Ratio = append(q.Country, big), append(q.Sample, little), append(q.Ratio, big.CPU/little.CPU)
+		b.say("a query costs %s in the country, %s in the sample network", big, little)
 	}
 	return nil
 }
 
-// cost is the processor time of a query in microseconds.
-func (b *run) cost(ctx context.Context, n *node, r *railway, length time.Duration, round int) (float64, error) {
+// cost is what a query costs on average.
+func (b *run) cost(ctx context.Context, n *node, r *railway, length time.Duration, round int) (q Query, err error) {
+	served, err := n.metrics(ctx)
+	if err != nil {
+		return q, err
+	}
 	before, err := n.cpu()
 	if err != nil {
-		return 0, err
+		return q, err
 	}
 	until, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
-	var asked atomic.Int64
+	var asked, size atomic.Int64
 	var group errgroup.Group
 	for i := range askers {
 		p := newPeople(r, b.seed+uint64(round), uint64(i))
 		group.Go(func() error {
 			for until.Err() == nil {
-				if _, err := get(ctx, n.http+p.query()); err != nil {
+				body, err := get(ctx, n.http+p.query())
+				if err != nil {
 					return err
 				}
 				asked.Add(1)
+				size.Add(int64(len(body)))
 			}
 			return ctx.Err()
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return 0, err
+		return q, err
 	}
 	after, err := n.cpu()
-	if asked.Load() == 0 {
-		return 0, fmt.Errorf("no query was answered")
+	if err != nil {
+		return q, err
 	}
-	return float64((after - before).Microseconds()) / float64(asked.Load()), err
+	if q.Asked = int(asked.Load()); q.Asked == 0 {
+		return q, fmt.Errorf("no query was answered")
+	}
+	const rendered = `yupiao_answers_served_total{by="rendered"}`
+	now, err := n.metrics(ctx)
+	q.Rendered = (now[rendered] - served[rendered]) / float64(q.Asked)
+	q.CPU, q.Bytes = float64((after-before).Microseconds())/float64(q.Asked), int(size.Load())/q.Asked
+	return q, err
 }
 
 // people ask for what they want to ride.
@@ -114,15 +130,17 @@ const perSecond = 200
 
 // keep asks until ctx ends.
 func (p *pace) keep(ctx context.Context, base string, who *people) error {
-	due := time.NewTicker(time.Second / perSecond)
-	defer due.Stop()
+	tick := time.NewTicker(time.Second / perSecond)
+	defer tick.Stop()
 	took := make(chan time.Duration, 1<<16)
 	var group errgroup.Group
-	for ctx.Err() == nil {
+	for due := time.Now(); ctx.Err() == nil; {
 		select {
 		case <-ctx.Done():
-		case at := <-due.C:
-			query := who.query()
+		case <-tick.C:
+		}
+		for ; !due.After(time.Now()); due = due.Add(time.Second / perSecond) {
+			at, query := due, who.query()
 			group.Go(func() error {
 				_, err := get(context.WithoutCancel(ctx), base+query)
 				took <- time.Since(at)

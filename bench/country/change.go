@@ -55,8 +55,13 @@ func (b *run) changes(ctx context.Context, f *replica.Follower) error {
 		if err != nil {
 			return err
 		}
+		at := time.Now()
+		if err := b.node.awaitFresh(ctx); err != nil {
+			return err
+		}
+		v.CatchUp = time.Since(at).Seconds()
 		b.result.Visible = append(b.result.Visible, v)
-		b.say("%d changes/s wanted, %.0f reached: visible after p50 %.2f, p99 %.2f, p99.9 %.2f ms; the node is %.1f s old", rate, v.Reached, v.P50, v.P99, v.P999, v.Age)
+		b.say("%d changes/s wanted, %.0f reached: visible after p50 %.2f, p99 %.2f, p99.9 %.2f ms; the node was %.1f s old", rate, v.Reached, v.P50, v.P99, v.P999, v.Age)
 	}
 	after, err := b.node.metrics(ctx)
 	if err != nil {

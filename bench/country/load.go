@@ -55,7 +55,7 @@ func (b *run) load(ctx context.Context) (err error) {
 	return nil
 }
 
-// profile takes profiles of a node of their own that loads.
+// profile takes profiles of a node of their own: of its processor while it loads and then while it is asked, and of its heap between the two.
 func (b *run) profile(ctx context.Context) error {
 	n, err := b.startNode(b.country.url)
 	if err != nil {
@@ -66,16 +66,27 @@ func (b *run) profile(ctx context.Context) error {
 		return err
 	}
 	seconds := max(int(median(b.result.Load.Seconds)), 1)
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		return n.save(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), filepath.Join(b.profiles, "load.cpu.pprof"))
-	})
-	group.Go(func() error { return n.awaitReady(ctx) })
-	if err := group.Wait(); err != nil {
+	if err := b.profiled(ctx, n, "load", seconds, n.awaitReady); err != nil {
+		return err
+	}
+	if err := n.save(ctx, "/debug/pprof/heap?gc=1", filepath.Join(b.profiles, "loaded.heap.pprof")); err != nil {
 		return err
 	}
 	b.say("profiles in %s", b.profiles)
-	return n.save(context.WithoutCancel(ctx), "/debug/pprof/heap?gc=1", filepath.Join(b.profiles, "loaded.heap.pprof"))
+	return b.profiled(ctx, n, "ask", seconds, func(ctx context.Context) error {
+		_, err := b.cost(ctx, n, b.country, time.Duration(seconds)*time.Second, 0)
+		return err
+	})
+}
+
+// profiled saves a profile of the node's processor for so many seconds while something is done.
+func (b *run) profiled(ctx context.Context, n *node, name string, seconds int, do func(context.Context) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		return n.save(ctx, fmt.Sprintf("/debug/pprof/profile?seconds=%d", seconds), filepath.Join(b.profiles, name+".cpu.pprof"))
+	})
+	group.Go(func() error { return do(ctx) })
+	return group.Wait()
 }
 
 func (n *node) save(ctx context.Context, path, file string) error {
@@ -86,23 +97,41 @@ func (n *node) save(ctx context.Context, path, file string) error {
 	return os.WriteFile(file, data, 0o644)
 }
 
+// patience is how long the bench waits for a node.
+const patience = 10 * time.Minute
+
 // awaitReady asks until the node says that it may answer.
 func (n *node) awaitReady(ctx context.Context) error {
-	const every, patience = 5 * time.Millisecond, 10 * time.Minute
+	return await(ctx, 5*time.Millisecond, "the node is ready", func(ctx context.Context) bool {
+		_, err := get(ctx, n.http+"/readyz")
+		return err == nil
+	})
+}
+
+// awaitFresh waits until the node has taken all changes.
+func (n *node) awaitFresh(ctx context.Context) error {
+	const fresh = 1 // second
+	return await(ctx, 50*time.Millisecond, "the node has taken all changes", func(ctx context.Context) bool {
+		m, err := n.metrics(ctx)
+		age, proved := m["yupiao_age_seconds"]
+		return err == nil && proved && age < fresh
+	})
+}
+
+// await looks until something holds.
+func await(ctx context.Context, every time.Duration, what string, holds func(context.Context) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	again := time.NewTicker(every)
 	defer again.Stop()
-	for {
-		if _, err := get(ctx, n.http+"/readyz"); err == nil {
-			return nil
-		}
+	for !holds(ctx) {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait until the node is ready: %w", ctx.Err())
+			return fmt.Errorf("wait until %s: %w", what, ctx.Err())
 		case <-again.C:
 		}
 	}
+	return nil
 }
 
 var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
@@ -152,13 +181,14 @@ func metricsOf(text string) metrics {
 // gcOf is what the garbage collector did between two looks, the first of which may be the process's start. Pauses are always since then: the collector of the
 // metrics sums no others up.
 func gcOf(before, after metrics) GC {
-	const collections, used, all = "go_gc_duration_seconds_count", "go_cpu_classes_gc_total_cpu_seconds_total", "process_cpu_seconds_total"
+	grown := func(name string) float64 { return after[name] - before[name] }
 	g := GC{
-		Collections: int(after[collections] - before[collections]),
+		Collections: int(grown("go_gc_duration_seconds_count")),
 		PauseMedian: 1e3 * after[`go_gc_duration_seconds{quantile="0.5"}`], PauseMax: 1e3 * after[`go_gc_duration_seconds{quantile="1"}`],
 	}
-	if cpu := after[all] - before[all]; cpu > 0 {
-		g.Share = (after[used] - before[used]) / cpu
+	const cpu = "go_cpu_classes_%s_cpu_seconds_total"
+	if busy := grown(fmt.Sprintf(cpu, "total")) - grown(fmt.Sprintf(cpu, "idle")); busy > 0 {
+		g.Share = grown(fmt.Sprintf(cpu, "gc_total")) / busy
 	}
 	return g
 }

@@ -44,14 +44,17 @@ type options struct {
 // phase is how long each rate of changes, and the queries, are measured.
 func (o *options) phase() time.Duration { return time.Duration(o.rounds) * 4 * time.Second }
 
-func main() {
+func main() { os.Exit(execute(os.Args[1:])) }
+
+// execute runs the command line and returns the exit status.
+func execute(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := play(ctx, os.Args[1:])
-	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
+	defer stop()
+	if err := play(ctx, args); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "country:", err)
-		os.Exit(1)
+		return 1
 	}
+	return 0
 }
 
 // play is the part that the first argument names.
@@ -69,7 +72,7 @@ func play(ctx context.Context, args []string) error {
 	flags.IntVar(&o.rounds, "rounds", 5, "how often loading is measured; each rate of changes, and the queries, for four seconds times as many")
 	flags.StringVar(&o.gtfs, "gtfs", "", "GTFS feed, to be grown to the country's number of trains, instead of a made-up country")
 	flags.StringVar(&o.json, "json", "", "file for the results as JSON")
-	flags.StringVar(&o.profiles, "profiles", "", "folder for CPU and heap profiles of a node that loads, in a round of its own")
+	flags.StringVar(&o.profiles, "profiles", "", "folder for profiles of a node that loads and is asked, in a round of its own")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -133,7 +136,7 @@ func (b *run) say(format string, args ...any) {
 func (b *run) build(ctx context.Context) error {
 	b.say("build yupiaod")
 	b.program = filepath.Join(b.dir, "yupiaod")
-	return execute(ctx, "go", "build", "-o", b.program, "github.com/yupiao/yupiao/cmd/yupiaod")
+	return tool(ctx, "go", "build", "-o", b.program, "github.com/yupiao/yupiao/cmd/yupiaod")
 }
 
 // schedule is the timetable to be measured, with one date more than is on sale at first.

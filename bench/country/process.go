@@ -38,14 +38,15 @@ type child struct {
 	stdin io.WriteCloser
 	lines *bufio.Reader // what it writes to its standard output, or where it logs
 	once  sync.Once
-	ended chan error
+	ended chan struct{} // closed when it has ended, with exit set
+	exit  error
 }
 
 // start starts a program that tells where it is to be reached in its first lines: on its standard output, or with logs where it logs.
 func start(logs bool, program string, args ...string) (*child, error) {
 	cmd := exec.Command(program, args...) // ended by stop, politely
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	c := &child{cmd: cmd, ended: make(chan error, 1)}
+	c := &child{cmd: cmd, ended: make(chan struct{})}
 	read, write, err := os.Pipe()
 	if err != nil {
 		return nil, err
@@ -63,7 +64,8 @@ func start(logs bool, program string, args ...string) (*child, error) {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(program), err)
 	}
 	go func() {
-		c.ended <- cmd.Wait()
+		c.exit = cmd.Wait()
+		close(c.ended)
 		_ = read.Close() // whoever still reads has no use for it
 	}()
 	return c, nil
@@ -84,22 +86,30 @@ func (c *child) rest() {
 	}
 }
 
-// stop ends the process, kills it if it does not end in time, and waits until it is gone.
+// stop ends the process, kills it if it does not end in time, and waits until it is gone. One that has ended by itself is an error.
 func (c *child) stop() (err error) {
 	c.once.Do(func() {
-		_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
+		name := filepath.Base(c.cmd.Path)
 		select {
-		case err = <-c.ended:
+		case <-c.ended:
+			err = fmt.Errorf("%s ended by itself: %w", name, errors.Join(c.exit, io.ErrUnexpectedEOF))
+			return
+		default:
+		}
+		_ = c.cmd.Process.Signal(syscall.SIGTERM) // it may end just now
+		select {
+		case <-c.ended:
 		case <-time.After(20 * time.Second):
 			_ = c.cmd.Process.Kill()
-			err = fmt.Errorf("%s had to be killed: %w", filepath.Base(c.cmd.Path), <-c.ended)
+			<-c.ended
+			err = fmt.Errorf("%s had to be killed: %w", name, c.exit)
 		}
 	})
 	return err
 }
 
-// execute runs a program to its end.
-func execute(ctx context.Context, program string, args ...string) error {
+// tool runs a program to its end.
+func tool(ctx context.Context, program string, args ...string) error {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {

@@ -62,8 +62,9 @@ type Visible struct {
 	P50    float64 `json:"p50"`
 	P99    float64 `json:"p99"`
 	P999   float64 `json:"p999"`
-	// Age of the node's data at the end, in seconds.
-	Age float64 `json:"age"`
+	// Age of the node's data at the end, and how long it then took until it had all, in seconds.
+	Age     float64 `json:"age"`
+	CatchUp float64 `json:"catch_up"`
 }
 
 // Traffic is the node after all rates of changes.
@@ -76,12 +77,22 @@ type Traffic struct {
 	Gaps        int     `json:"gaps"`
 }
 
-// Queries is the processor time of one, in microseconds, and country over sample.
+// Queries are what they cost by round, and the processor time of the country's over that of the sample network's.
 type Queries struct {
-	Country []float64 `json:"country"`
-	Sample  []float64 `json:"sample"`
+	Country []Query   `json:"country"`
+	Sample  []Query   `json:"sample"`
 	Ratio   []float64 `json:"ratio"`
 }
+
+// Query is what one costs on average: processor time in microseconds, how long its answer is, and which share of the answers had to be rendered.
+type Query struct {
+	Asked    int     `json:"asked"`
+	CPU      float64 `json:"cpu"`
+	Bytes    int     `json:"bytes"`
+	Rendered float64 `json:"rendered"`
+}
+
+func (q Query) String() string { return fmt.Sprintf("%.1f us for %d bytes", q.CPU, q.Bytes) }
 
 // Roll is what those who ask feel, without and with a change of the dates.
 type Roll struct {
@@ -117,12 +128,13 @@ func (r *Result) Print(w io.Writer) {
 	line("GC, loading", "%s", r.Load.GC)
 	line("GC, changes", "%s", r.Traffic.GC)
 	for _, v := range r.Visible {
-		line(fmt.Sprintf("visible, %d/s", v.Wanted), "p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms of %d; %.0f/s reached, %d never seen, node's age at the end %.2f s",
-			v.P50, v.P99, v.P999, v.Samples, v.Reached, v.Unseen, v.Age)
+		line(fmt.Sprintf("visible, %d/s", v.Wanted), "p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms of %d; %.0f/s reached, %d never seen; the node at the end %.2f s old, and fresh after %.2f s",
+			v.P50, v.P99, v.P999, v.Samples, v.Reached, v.Unseen, v.Age, v.CatchUp)
 	}
 	line("in trouble", "%d runs quarantined, %d gaps", r.Traffic.Quarantined, r.Traffic.Gaps)
-	line("query, CPU", "country %.1f us of %s, sample network (%d runs) %.1f us of %s; ratio %.2f of %s", median(r.Queries.Country), list(r.Queries.Country, "%.1f"), r.SampleRuns,
-		median(r.Queries.Sample), list(r.Queries.Sample, "%.1f"), median(r.Queries.Ratio), list(r.Queries.Ratio, "%.2f"))
+	line("query, country", "%s", queries(r.Queries.Country))
+	line("query, sample", "%s; %d runs", queries(r.Queries.Sample), r.SampleRuns)
+	line("query, ratio", "%.2f of %s", median(r.Queries.Ratio), list(r.Queries.Ratio, "%.2f"))
 	line("query, quiet", "%s", r.Roll.Quiet)
 	line("query, date in", "%s, in %.2f s", r.Roll.In, r.Roll.In.Seconds)
 	line("query, date out", "%s, in %.2f s", r.Roll.Out, r.Roll.Out.Seconds)
@@ -134,6 +146,14 @@ func (g GC) String() string {
 
 func (l Latency) String() string {
 	return fmt.Sprintf("p50 %.2f ms, p99 %.2f ms, worst %.2f ms of %d at %d/s", l.P50, l.P99, l.Worst, l.Queries, perSecond)
+}
+
+func queries(all []Query) string {
+	var cpu, size, rendered []float64
+	for _, q := range all {
+		cpu, size, rendered = append(cpu, q.CPU), append(size, float64(q.Bytes)), append(rendered, 100*q.Rendered)
+	}
+	return fmt.Sprintf("median %.1f us of CPU of %s; answers of %.0f bytes, %.1f %% of them rendered", median(cpu), list(cpu, "%.1f"), median(size), median(rendered))
 }
 
 func list(all []float64, format string) string {

@@ -114,17 +114,8 @@ func (b *run) rollOut(ctx context.Context, n *node) error {
 
 // awaitRuns waits until the node has so many runs.
 func (n *node) awaitRuns(ctx context.Context, want float64) error {
-	const patience = time.Minute
-	for deadline := time.Now().Add(patience); ; {
+	return await(ctx, 20*time.Millisecond, fmt.Sprintf("the node has %.0f runs", want), func(ctx context.Context) bool {
 		m, err := n.metrics(ctx)
-		if err != nil || m["yupiao_runs"] == want {
-			return err
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("the node has %.0f runs after %s; want %.0f", m["yupiao_runs"], patience, want)
-		}
-		if err := rest(ctx, 20*time.Millisecond); err != nil {
-			return err
-		}
-	}
+		return err == nil && m["yupiao_runs"] == want
+	})
 }

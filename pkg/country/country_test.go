@@ -78,6 +78,14 @@ func TestShapeIsTheRealOne(t *testing.T) {
 	about("ODs of a train", shape.ODs, 81, 0.02)
 	about("trains for two stations", float64(shape.StationPair), 129, 0.1)
 	about("trains for two cities", float64(shape.CityPair), 211, 0.1)
+	d := NewDemand(s)
+	trips := map[int32]bool{}
+	for _, r := range d.rides[:d.pairs[0].last] {
+		trips[r.trip] = true
+	}
+	if legs := float64(d.pairs[0].last) / float64(len(trips)); legs > 4 { // as many answers a train to the query that is asked most; a real feed has 2
+		t.Errorf("a train has %.1f rides between the two cities that are wanted most; want at most 4", legs)
+	}
 	if shape.ClassesFewest != 3 || shape.ClassesMost != 4 {
 		t.Errorf("%d to %d classes; want 3 to 4", shape.ClassesFewest, shape.ClassesMost)
 	}

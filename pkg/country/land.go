@@ -63,7 +63,7 @@ const (
 	// detour is how much longer a railway is than a straight line.
 	detour = 1.25
 	// neighbours are the nearest cities with which each city is joined at least.
-	neighbours = 2
+	neighbours = 4
 )
 
 func newLand(seed uint64, cities, stations int) *land {

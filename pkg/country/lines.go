@@ -22,7 +22,7 @@ const (
 	usedDiscount = 0.9
 	// shortest and longest main lines, in km.
 	shortest = 250
-	longest  = 4500
+	longest  = 6000
 )
 
 // lines are the main lines of each kind between big cities, and then local ones, until every link has one of each kind.

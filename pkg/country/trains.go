@@ -246,7 +246,7 @@ func (p *planner) choose(on kind, stops int, even bool) *line {
 		if even {
 			i = p.rng.IntN(len(p.lines))
 		}
-		if p.lines[i].kind == on && len(p.lines[i].way) >= stops {
+		if p.lines[i].kind == on && len(p.lines[i].way) >= stops && float64(len(p.lines[i].mains)) >= float64(stops)/perCity {
 			return &p.lines[i]
 		}
 	}
@@ -257,6 +257,9 @@ func (p *planner) choose(on kind, stops int, even bool) *line {
 	}
 	return &p.lines[longest]
 }
+
+// perCity is at how many stations of a city a train calls on average at most, where its line is long enough.
+const perCity = 1.5
 
 // section is a part of a line, from one city's own station to another's, with room for so many stops; all of the line while it has stations without a train.
 func (p *planner) section(ln *line, stops int, stretch float64) []stage {
@@ -269,9 +272,11 @@ func (p *planner) section(ln *line, stops int, stretch float64) []stage {
 		starts++
 	}
 	from := ln.mains[p.rng.IntN(max(starts, 1))]
-	to := len(ln.way) - 1
+	to, cities := len(ln.way)-1, 0
 	for _, m := range ln.mains {
-		if m-from+1 >= want && m > from {
+		if cities++; m <= from {
+			cities = 0
+		} else if m-from+1 >= want && float64(cities+1) >= float64(stops)/perCity {
 			to = m
 			break
 		}
@@ -279,7 +284,8 @@ func (p *planner) section(ln *line, stops int, stretch float64) []stage {
 	return ln.way[from : to+1]
 }
 
-// calls are both ends of a section and those between them that have least trains for their pull, up to so many in all.
+// calls are both ends of a section and those between them that have least trains for their pull, up to so many in all; a second one in a city where there is no
+// other left, and so on.
 func (p *planner) calls(section []stage, stops int) []stage {
 	type wish struct {
 		place int
@@ -291,9 +297,22 @@ func (p *planner) calls(section []stage, stops int) []stage {
 		wishes = append(wishes, wish{i, float64(p.served[s]) / p.land.stations[s].pull * (0.5 + p.rng.Float64())})
 	}
 	slices.SortFunc(wishes, func(a, b wish) int { return cmp.Or(cmp.Compare(a.score, b.score), cmp.Compare(a.place, b.place)) })
-	places := []int{0, len(section) - 1}
-	for _, w := range wishes[:min(max(stops-2, 0), len(wishes))] {
-		places = append(places, w.place)
+	places, inCity := make([]int, 0, stops), map[int]int{}
+	call := func(place int) {
+		places = append(places, place)
+		inCity[p.land.stations[section[place].station].city]++
+	}
+	call(0)
+	call(len(section) - 1)
+	for most := 1; len(places) < stops && len(wishes) > 0; most++ {
+		wishes = slices.DeleteFunc(wishes, func(w wish) bool {
+			station := section[w.place].station
+			take := len(places) < stops && (p.served[station] == 0 || inCity[p.land.stations[station].city] < most)
+			if take {
+				call(w.place)
+			}
+			return take
+		})
 	}
 	slices.Sort(places)
 	way := make([]stage, 0, len(places))

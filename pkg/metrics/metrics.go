@@ -62,10 +62,11 @@ func Handler(o Options) http.Handler {
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-// newGo is the runtime's metrics, with the processor time of the garbage collector, which the usual ones lack.
+// newGo is the runtime's metrics, with the processor time that the garbage collector takes of all that is not idle, which the usual ones lack. The runtime counts
+// time on the clock, so that these are to be compared with each other alone.
 func newGo() prometheus.Collector {
 	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
-		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/gc/total:cpu-seconds$`)}))
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/(gc/total|idle|total):cpu-seconds$`)}))
 }
 
 func newSettings(settings func() (version uint64, refused bool)) []prometheus.Collector {
