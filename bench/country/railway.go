@@ -145,9 +145,15 @@ type traffic struct {
 	railway *railway
 
 	mu    sync.Mutex // guards what follows and the book's acts
-	queue []feed.Change
+	queue []committed
 	ahead time.Duration // how far the railway's clock is ahead
 	acked uint64
+}
+
+// committed is a change with the moment of its commit.
+type committed struct {
+	feed.Change
+	at time.Time
 }
 
 // How the relay works: as a booking backend's, which rests so long for more to send, and sends so many at once.
@@ -184,9 +190,10 @@ func (t *traffic) buy(ctx context.Context, rate int, every int, tell func(sold))
 				t.mu.Unlock()
 				return fmt.Errorf("all is sold out after %d changes", done)
 			}
-			t.queue = append(t.queue, c)
+			at := time.Now()
+			t.queue = append(t.queue, committed{c, at})
 			if n++; n%every == 0 {
-				tell(sold{c.Delta.Run, c.Delta.Version, time.Now()})
+				tell(sold{c.Delta.Run, c.Delta.Version, at})
 			}
 		}
 		t.mu.Unlock()
@@ -198,32 +205,46 @@ func (t *traffic) buy(ctx context.Context, rate int, every int, tell func(sold))
 func (t *traffic) relay(ctx context.Context) error {
 	rest := time.NewTicker(relayRest)
 	defer rest.Stop()
-	for {
-		t.mu.Lock()
-		batch := slices.Clone(t.queue[:min(len(t.queue), relayBatch)])
-		t.queue = slices.Delete(t.queue, 0, len(batch))
-		complete, all := time.Now().Add(t.ahead), len(t.queue) == 0
-		t.mu.Unlock()
+	for ctx.Err() == nil {
+		batch, complete, all := t.take()
 		if len(batch) > 0 {
-			if err := t.railway.publisher.Publish(ctx, batch); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
+			err := t.railway.publisher.Publish(ctx, batch)
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil {
 				return err
 			}
-			t.mu.Lock()
-			t.acked += uint64(len(batch))
-			t.mu.Unlock()
 		}
-		if all {
-			t.railway.publisher.Complete(complete)
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-rest.C:
-			}
+		t.railway.publisher.Complete(complete)
+		t.mu.Lock()
+		t.acked += uint64(len(batch))
+		t.mu.Unlock()
+		if !all {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-rest.C:
 		}
 	}
+	return nil
+}
+
+// take is the next changes of the queue, up to when all are published with them, and whether that empties the queue.
+func (t *traffic) take() (batch []feed.Change, complete time.Time, all bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := min(len(t.queue), relayBatch)
+	for _, c := range t.queue[:n] {
+		batch = append(batch, c.Change)
+	}
+	t.queue = slices.Delete(t.queue, 0, n)
+	complete = time.Now()
+	if all = len(t.queue) == 0; !all {
+		complete = t.queue[0].at.Add(-1)
+	}
+	return batch, complete.Add(t.ahead), all
 }
 
 // published is how many changes were acknowledged.

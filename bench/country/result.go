@@ -128,7 +128,7 @@ func (r *Result) Print(w io.Writer) {
 	line("GC, loading", "%s", r.Load.GC)
 	line("GC, changes", "%s", r.Traffic.GC)
 	for _, v := range r.Visible {
-		line(fmt.Sprintf("visible, %d/s", v.Wanted), "p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms of %d; %.0f/s reached, %d never seen; the node at the end %.2f s old, and fresh after %.2f s",
+		line(fmt.Sprintf("visible, %d/s", v.Wanted), "p50 %.2f ms, p99 %.2f ms, p99.9 %.2f ms of %d; %.0f/s reached, %d never seen; the node %.2f s old, fresh after %.2f s",
 			v.P50, v.P99, v.P999, v.Samples, v.Reached, v.Unseen, v.Age, v.CatchUp)
 	}
 	line("in trouble", "%d runs quarantined, %d gaps", r.Traffic.Quarantined, r.Traffic.Gaps)

@@ -220,8 +220,8 @@ func (l *land) stationName(i int) timetable.Names {
 
 // syllables of names. Two or three of them make one.
 var syllables = [...]string{
-	"ba", "bo", "cen", "chu", "da", "dun", "fei", "fo", "gan", "gou", "he", "hui", "ji", "jun", "kai", "ku", "lan", "lo", "lue", "mao", "mi", "nai", "nuo", "ou", "pan", "pu",
-	"qie", "qun", "ran", "ruo", "sai", "sun", "shei", "ta", "tui", "wa", "weng", "xia", "xun", "yao", "yin", "zei", "zuo", "zhai", "zhun",
+	"ba", "bo", "cen", "chu", "da", "dun", "fei", "fo", "gan", "gou", "he", "hui", "ji", "jun", "kai", "ku", "lan", "lo", "lue", "mao", "mi", "nai", "nuo", "ou", "pan",
+	"pu", "qie", "qun", "ran", "ruo", "sai", "sun", "shei", "ta", "tui", "wa", "weng", "xia", "xun", "yao", "yin", "zei", "zuo", "zhai", "zhun",
 }
 
 // name number i: two syllables while there are any such, then three. The numbers are mixed, so that neighbours do not sound alike.
