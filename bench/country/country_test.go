@@ -56,11 +56,11 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%v", m)
 	}
 	before := metrics{
-		"go_gc_duration_seconds_count": 2,
+		"go_gc_duration_seconds_count":              2,
 		"go_cpu_classes_gc_total_cpu_seconds_total": 1, "go_cpu_classes_idle_cpu_seconds_total": 5, "go_cpu_classes_total_cpu_seconds_total": 10,
 	}
 	after := metrics{
-		"go_gc_duration_seconds_count": 5,
+		"go_gc_duration_seconds_count":              5,
 		"go_cpu_classes_gc_total_cpu_seconds_total": 2, "go_cpu_classes_idle_cpu_seconds_total": 6, "go_cpu_classes_total_cpu_seconds_total": 21,
 		`go_gc_duration_seconds{quantile="0.5"}`: 0.001, `go_gc_duration_seconds{quantile="1"}`: 0.004,
 	}

@@ -74,8 +74,7 @@ func TestBlockEnds(t *testing.T) {
 	if got := keep.Counts(nil, 0, 1); got[0] != 42 {
 		t.Errorf("got %d", got)
 	}
-	runtime.KeepAlive(keep)
-	keep = nil
+	runtime.KeepAlive(keep) // the last use
 	for ended := false; !ended; {
 		runtime.GC()
 		select {
