@@ -52,4 +52,8 @@ bench-country: ## a node that holds a whole country; raw output in bench/results
 	{ go version; git rev-parse --short HEAD; } > bench/results/$$(date +%F)-country.txt
 	set -o pipefail; go run ./bench/country $(COUNTRYFLAGS) | tee -a bench/results/$$(date +%F)-country.txt
 
-.PHONY: help run build test lint vuln generate golden fuzz bench bench-once bench-country
+bench-peers: ## the same answer by nginx, Varnish, Redis and others beside ours; PEERS="--rounds 1 --seconds 1" to try
+	@mkdir -p bench/results
+	set -o pipefail; go run ./bench/peers $(PEERS) | tee bench/results/$$(date +%F)-peers.txt
+
+.PHONY: help run build test lint vuln generate golden fuzz bench bench-once bench-country bench-peers
