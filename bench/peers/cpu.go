@@ -117,3 +117,38 @@ func total(shares []share) (sum time.Duration) {
 	}
 	return sum
 }
+
+// strangers is what the whole machine has spent since it started, less what this program and all that it started have.
+func strangers() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, err
+	}
+	whole, err := parseMachine(string(text))
+	if err != nil {
+		return 0, err
+	}
+	mine, err := spent([]Part{{PID: os.Getpid()}})
+	return whole - total(mine), err
+}
+
+// parseMachine sums up the first line of /proc/stat: user, nice, system, irq, softirq and steal, but neither idle nor waiting for a disk, nor guests, who are
+// in user already.
+func parseMachine(text string) (spent time.Duration, err error) {
+	line, _, _ := strings.Cut(text, "\n")
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("machine status %.40q; want the first line of /proc/stat", line)
+	}
+	const idle, wait = 4, 5
+	for i, field := range fields[1:9] {
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("machine status: %w", err)
+		}
+		if i+1 != idle && i+1 != wait {
+			spent += time.Duration(ticks) * clockTick
+		}
+	}
+	return spent, nil
+}

@@ -90,8 +90,8 @@ func parse(args []string, complain io.Writer) (settings, error) {
 		return s, fmt.Errorf("argument %q; want flags alone", f.Arg(0))
 	case s.rounds < 1 || s.connections < 1 || s.others < 0:
 		return s, errors.New("--rounds and --connections must be 1 or more, --others not negative")
-	case s.seconds < 1 || s.changes < 0 || s.changes > 100_000:
-		return s, errors.New("--seconds must be 1 or more, --changes 0 to 100000")
+	case !(s.seconds >= 1 && s.seconds <= 600) || !(s.changes >= 0 && s.changes <= 100_000): // written so that NaN fails
+		return s, errors.New("--seconds must be 1 to 600, --changes 0 to 100000")
 	case s.servers == s.load:
 		return s, errors.New("--server-core and --load-core must differ: what the load costs is not the server's")
 	}

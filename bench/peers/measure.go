@@ -23,6 +23,8 @@ type measurement struct {
 	Changes   uint64    `json:"changes"`
 	Behind    uint64    `json:"behind"`
 	Staleness staleness `json:"staleness"`
+	// Strangers is the CPU that went to what is not ours on the machine, within the window: noise.
+	Strangers time.Duration `json:"strangers_ns"`
 }
 
 // perRequest is the CPU of a request. The prober's requests were served, too.
@@ -35,6 +37,9 @@ func (m *measurement) rate() float64 { return float64(m.Requests) / m.Took.Secon
 
 // busy is the share of its core that the design had, 0 to 1. Well below 1, wrk and not the design was the limit.
 func (m *measurement) busy() float64 { return total(m.CPU).Seconds() / m.Window.Seconds() }
+
+// noise is how much of a core strangers had.
+func (m *measurement) noise() float64 { return m.Strangers.Seconds() / m.Window.Seconds() }
 
 // perSecond of the window.
 func (m *measurement) perSecond(n uint64) float64 { return float64(n) / m.Window.Seconds() }
@@ -118,35 +123,41 @@ func (s *stage) check(ctx context.Context, p Peer) error {
 	})
 }
 
-// observe measures a design that answers: first at rest, then warmed up and loaded.
-func (s *stage) observe(ctx context.Context, d design, p Peer, m *measurement) error {
+// observe measures a design that answers: warmed up and loaded, then at rest.
+func (s *stage) observe(ctx context.Context, d design, p Peer, m *measurement) (err error) {
 	s.railway.forget() // nobody shows what was true before: the answer was right a moment ago
 	if d.live {
 		defer s.trade(ctx)()
-		idle, err := s.idle(ctx, p)
-		if err != nil {
-			return err
-		}
-		m.Idle = idle
 	}
 	if _, err := s.load(ctx, p.URL(), s.settings.duration()/5); err != nil {
 		return err
 	}
 	stop := s.window(ctx, p, m)
-	probes := make(chan error, 1)
-	probing, endProbes := context.WithCancel(ctx)
-	defer endProbes()
-	go func() (err error) {
-		defer func() { probes <- err }()
-		if d.live {
-			m.Staleness, err = s.railway.probe(probing, p.URL())
-		}
-		return err
-	}()
-	var err error
+	endProbes := s.probe(ctx, d, p, m)
 	m.counted, err = s.load(ctx, p.URL(), s.settings.duration())
-	endProbes()
-	return errors.Join(<-probes, err, stop())
+	if err := errors.Join(endProbes(), err, stop()); err != nil || !d.live {
+		return err
+	}
+	m.Idle, err = s.idle(ctx, p)
+	return err
+}
+
+// probe holds the answers of a live design against the truth until the call of what it returns.
+func (s *stage) probe(ctx context.Context, d design, p Peer, m *measurement) (stop func() error) {
+	if !d.live {
+		return func() error { return nil }
+	}
+	probing, end := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		var err error
+		m.Staleness, err = s.railway.probe(probing, p.URL())
+		ended <- err
+	}()
+	return func() error {
+		end()
+		return <-ended
+	}
 }
 
 // idle is what a design spends in a second without a request.
@@ -164,15 +175,17 @@ func (s *stage) idle(ctx context.Context, p Peer) (time.Duration, error) {
 func (s *stage) window(ctx context.Context, p Peer, m *measurement) (stop func() error) {
 	behind, errBehind := p.Behind(ctx)
 	changes, begin := s.railway.committed(), time.Now()
+	strange, errStrange := strangers()
 	before, errBefore := spent(p.Parts())
 	return func() error {
 		after, errAfter := spent(p.Parts())
+		strangeNow, errStrangeNow := strangers()
 		m.Window, m.Changes = time.Since(begin), s.railway.committed()-changes
 		behindNow, errNow := p.Behind(ctx)
-		if err := errors.Join(errBehind, errBefore, errAfter, errNow); err != nil {
+		if err := errors.Join(errBehind, errStrange, errBefore, errAfter, errStrangeNow, errNow); err != nil {
 			return err
 		}
-		m.Behind, m.CPU = behindNow-behind, since(before, after)
+		m.Behind, m.CPU, m.Strangers = behindNow-behind, since(before, after), strangeNow-strange
 		return nil
 	}
 }

@@ -173,9 +173,9 @@ of a cache; for ours it is renderings, and nothing of ours ever asks the booking
 
 // raw is every turn as it was.
 func (r *report) raw(out io.Writer) {
-	fmt.Fprintf(out, "\nAll turns, with the CPU of each part of a design:\n\n")
+	fmt.Fprintf(out, "\nAll turns, with the CPU of each part of a design. Strangers is what others on the machine took, of one core: figures of a turn with much of it are noisy.\n\n")
 	t := newTable(out)
-	t.line("round", "design", "CPU/request", "requests", "seconds", "failed", "p50", "p99", "busy", "wrong", "parts")
+	t.line("round", "design", "CPU/request", "requests", "seconds", "failed", "p50", "p99", "busy", "strangers", "wrong", "parts")
 	for i := range r.Turns {
 		m := &r.Turns[i]
 		var parts []string
@@ -184,7 +184,7 @@ func (r *report) raw(out io.Writer) {
 		}
 		t.line(fmt.Sprint(m.Round), m.Design, fmt.Sprintf("%.1f us", micros(m.perRequest())), fmt.Sprint(m.Requests), fmt.Sprintf("%.2f", m.Took.Seconds()),
 			fmt.Sprint(m.Failed), fmt.Sprintf("%.2f ms", millis(m.P50)), fmt.Sprintf("%.2f ms", millis(m.P99)), fmt.Sprintf("%.0f%%", 100*m.busy()),
-			fmt.Sprintf("%d/%d", m.Staleness.Wrong, m.Staleness.Asked), strings.Join(parts, ", "))
+			fmt.Sprintf("%.0f%%", 100*m.noise()), fmt.Sprintf("%d/%d", m.Staleness.Wrong, m.Staleness.Asked), strings.Join(parts, ", "))
 	}
 	t.end()
 }
