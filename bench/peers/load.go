@@ -60,7 +60,7 @@ func parseWrk(out string) (c counted, err error) {
 	return c, nil
 }
 
-// load runs wrk on a loopback URL for a time of whole seconds. It gives way to the rest of its core, so that changes and heartbeats are not late because of it.
+// load runs wrk on a loopback URL for whole seconds, one at least. It gives way to the rest of its core, so that changes and heartbeats are not late because of it.
 func (s *stage) load(ctx context.Context, url string, d time.Duration) (counted, error) {
 	address, _, _ := strings.Cut(strings.TrimPrefix(url, "http://"), "/")
 	if _, err := newEndpoint(address); err != nil {
@@ -70,7 +70,7 @@ func (s *stage) load(ctx context.Context, url string, d time.Duration) (counted,
 	if err := os.WriteFile(script, []byte(wrkScript), 0o600); err != nil {
 		return counted{}, err
 	}
-	seconds := strconv.Itoa(int(max(d, time.Second).Seconds()+0.5)) + "s"
+	seconds := strconv.Itoa(int(max(d, time.Second).Seconds())) + "s"
 	wrk, err := start(s.dir, s.settings.load, "wrk", "nice", "-n", "5",
 		program("wrk"), "-t1", "-c"+strconv.Itoa(s.settings.connections), "-d"+seconds, "--timeout", "5s", "-s", script, url)
 	if err != nil {

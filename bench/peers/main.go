@@ -52,7 +52,8 @@ func execute(args []string) int {
 // settings are the command line.
 type settings struct {
 	rounds, connections, others int
-	seconds, changes            float64
+	seconds                     int // whole ones, as wrk wants them
+	changes                     float64
 	servers, load               core
 	designs                     []design
 	yupiaod, json               string
@@ -67,7 +68,7 @@ func parse(args []string, complain io.Writer) (settings, error) {
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
 	f.SetOutput(complain)
 	f.IntVar(&s.rounds, "rounds", 5, "rounds, each of all designs")
-	f.Float64Var(&s.seconds, "seconds", 10, "how long a design is measured in a round")
+	f.IntVar(&s.seconds, "seconds", 10, "how long a design is measured in a round")
 	f.IntVar(&s.connections, "connections", 32, "connections of wrk")
 	f.Float64Var(&s.changes, "changes", 5000, "changes a second, spread evenly over the runs")
 	f.IntVar(&s.others, "others", 300, "trains that do not serve the asked-for pair of stations, on 15 dates like those that do; more of them leave fewer changes to the answer")
@@ -90,7 +91,7 @@ func parse(args []string, complain io.Writer) (settings, error) {
 		return s, fmt.Errorf("argument %q; want flags alone", f.Arg(0))
 	case s.rounds < 1 || s.connections < 1 || s.others < 0:
 		return s, errors.New("--rounds and --connections must be 1 or more, --others not negative")
-	case !(s.seconds >= 1 && s.seconds <= 600) || !(s.changes >= 0 && s.changes <= 100_000): // written so that NaN fails
+	case s.seconds < 1 || s.seconds > 600 || !(s.changes >= 0 && s.changes <= 100_000): // written so that NaN fails
 		return s, errors.New("--seconds must be 1 to 600, --changes 0 to 100000")
 	case s.servers == s.load:
 		return s, errors.New("--server-core and --load-core must differ: what the load costs is not the server's")
@@ -99,7 +100,7 @@ func parse(args []string, complain io.Writer) (settings, error) {
 }
 
 // duration is how long a design is measured in a round.
-func (s *settings) duration() time.Duration { return time.Duration(s.seconds * float64(time.Second)) }
+func (s *settings) duration() time.Duration { return time.Duration(s.seconds) * time.Second }
 
 // compare measures and writes the report.
 func compare(ctx context.Context, args []string, out, progress io.Writer) error {

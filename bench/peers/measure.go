@@ -85,8 +85,9 @@ func measure(ctx context.Context, s *settings, r *report, progress io.Writer) (e
 // turn starts a design, holds its answer against the truth, measures it unless m is nil, and stops it.
 func (s *stage) turn(ctx context.Context, d design, m *measurement) (err error) {
 	p := d.build(s)
-	defer p.Stop()
 	defer func() {
+		p.Stop()
+		client.CloseIdleConnections() // to what was stopped
 		if err != nil {
 			err = fmt.Errorf("%s: %w", d.name, err)
 		}

@@ -38,8 +38,8 @@ func TestOnlyLoopback(t *testing.T) {
 }
 
 func TestParseArguments(t *testing.T) {
-	s, err := parse([]string{"--only", "redis,ours", "--seconds", "2.5", "--rounds", "1"}, io.Discard)
-	if err != nil || !slices.Equal(names(s.designs), []string{"ours", "redis"}) || s.duration() != 2500*time.Millisecond || !s.laneKey {
+	s, err := parse([]string{"--only", "redis,ours", "--seconds", "2", "--rounds", "1"}, io.Discard)
+	if err != nil || !slices.Equal(names(s.designs), []string{"ours", "redis"}) || s.duration() != 2*time.Second || !s.laneKey {
 		t.Errorf("parsed %+v, %v", s, err)
 	}
 	if s, err := parse(nil, io.Discard); err != nil || len(s.designs) != len(catalogue()) {

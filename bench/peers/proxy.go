@@ -42,7 +42,8 @@ const staticRest = `{{define "rest"}}  open_file_cache max=100 inactive=60s;
   }
 {{end}}`
 
-// cacheRest is the usual cache for a short time: one request asks the backend, the others are given the old answer until it is there.
+// cacheRest is the usual cache for a short time: one request asks the backend, the others are given the old answer until it is there. nginx counts age in whole
+// seconds, so that an answer may live for two.
 const cacheRest = `{{define "rest"}}  proxy_cache_path {{.Dir}}/cache keys_zone=answers:1m inactive=60s use_temp_path=off;
   upstream backend {
     server {{.Backend}};

@@ -15,7 +15,7 @@ import (
 type report struct {
 	Machine     string        `json:"machine"`
 	At          time.Time     `json:"at"`
-	Seconds     float64       `json:"seconds"`
+	Seconds     int           `json:"seconds"`
 	Connections int           `json:"connections"`
 	Rounds      int           `json:"rounds"`
 	Changes     float64       `json:"changes"`
@@ -121,7 +121,7 @@ func (r *report) write(out io.Writer) {
 	r.Rows = r.rows()
 	fmt.Fprintf(out, `The same answer by several designs: %d trains x %d classes, %d bytes of JSON, byte for byte the same in all of them.
 %s
-%s; %d rounds of %gs; wrk with 1 thread and %d connections; server and load each on a core of its own.
+%s; %d rounds of %d s; wrk with 1 thread and %d connections; server and load each on a core of its own.
 
 wrk is a closed loop: each connection asks again when it was answered. Requests/s and latencies are those of a design at its limit, or of wrk's
 at its own where the design is not busy. CPU is of all processes of a design, proxy, backend and redis-server included, and includes what
