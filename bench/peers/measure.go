@@ -32,14 +32,20 @@ func (m *measurement) perRequest() time.Duration {
 	return total(m.CPU) / time.Duration(m.Requests+m.Staleness.Asked)
 }
 
+// less is the CPU of a request without what following the changes costs in the same time, which weighs the more the fewer requests share it.
+func (m *measurement) less() time.Duration {
+	following := time.Duration(m.Window.Seconds() * float64(m.Idle))
+	return (total(m.CPU) - following) / time.Duration(m.Requests+m.Staleness.Asked)
+}
+
 // rate is wrk's requests a second.
 func (m *measurement) rate() float64 { return float64(m.Requests) / m.Took.Seconds() }
 
 // busy is the share of its core that the design had, 0 to 1. Well below 1, wrk and not the design was the limit.
 func (m *measurement) busy() float64 { return total(m.CPU).Seconds() / m.Window.Seconds() }
 
-// noise is how much of a core strangers had.
-func (m *measurement) noise() float64 { return m.Strangers.Seconds() / m.Window.Seconds() }
+// noise is how much of a core strangers had. The kernel's two counts of time, of the machine and of processes, differ by a few percent.
+func (m *measurement) noise() float64 { return max(0, m.Strangers.Seconds()/m.Window.Seconds()) }
 
 // perSecond of the window.
 func (m *measurement) perSecond(n uint64) float64 { return float64(n) / m.Window.Seconds() }

@@ -107,9 +107,12 @@ func (s *stage) open(ctx context.Context) (err error) {
 	})
 }
 
+// deltaAge is how long the feed keeps deltas: a fresh node reads all of them, and one starts in every round. By default they are kept for half an hour.
+const deltaAge = 2 * time.Minute
+
 // publish publishes the whole railway, and from then on every change.
 func (s *stage) publish(ctx context.Context) error {
-	p, err := feed.NewPublisher(ctx, s.conn, s.railway, feed.PublisherOptions{})
+	p, err := feed.NewPublisher(ctx, s.conn, s.railway, feed.PublisherOptions{Limits: feed.Limits{DeltaAge: deltaAge}, HealEvery: 10 * time.Minute})
 	if err != nil {
 		return err
 	}

@@ -47,10 +47,11 @@ func spreadOf(all []float64) spread {
 	return spread{Median: (all[(n-1)/2] + all[n/2]) / 2, Min: all[0], Max: all[n-1]}
 }
 
-// row is a design over all rounds. CPU is in microseconds a request, Rate in requests a second, P50 and P99 in milliseconds.
+// row is a design over all rounds. CPU and Less are in microseconds a request, Rate in requests a second, P50 and P99 in milliseconds.
 type row struct {
 	Design    string    `json:"design"`
 	CPU       spread    `json:"cpu_us"`
+	Less      spread    `json:"cpu_less_changes_us"`
 	Rate      spread    `json:"rate"`
 	Busy      spread    `json:"busy"`
 	P50       spread    `json:"p50_ms"`
@@ -88,6 +89,7 @@ func (r *report) rows() (rows []row) {
 			return spreadOf(all)
 		}
 		out.CPU = over(func(m *measurement) float64 { return micros(m.perRequest()) })
+		out.Less = over(func(m *measurement) float64 { return micros(m.less()) })
 		out.Rate, out.Busy = over((*measurement).rate), over((*measurement).busy)
 		out.P50, out.P99 = over(func(m *measurement) float64 { return millis(m.P50) }), over(func(m *measurement) float64 { return millis(m.P99) })
 		out.Idle = over(func(m *measurement) float64 { return millis(m.Idle) })
@@ -125,7 +127,7 @@ func (r *report) write(out io.Writer) {
 
 wrk is a closed loop: each connection asks again when it was answered. Requests/s and latencies are those of a design at its limit, or of wrk's
 at its own where the design is not busy. CPU is of all processes of a design, proxy, backend and redis-server included, and includes what
-following the changes costs.
+following the changes costs; "less changes" is without that.
 
 `, hotTrains, len(classes), r.Bytes, r.Machine, r.At.Format(time.RFC3339), r.Rounds, r.Seconds, r.Connections)
 	r.costs(out)
@@ -136,9 +138,9 @@ following the changes costs.
 // costs is the table of CPU and rates.
 func (r *report) costs(out io.Writer) {
 	t := newTable(out)
-	t.line("design", "CPU/request", "min-max", "/ nginx static", "/ fasthttp", "ours / this", "requests/s", "min-max", "busy", "p50", "p99")
+	t.line("design", "CPU/request", "min-max", "less changes", "/ nginx static", "/ fasthttp", "ours / this", "requests/s", "min-max", "busy", "p50", "p99")
 	for _, row := range r.Rows {
-		t.line(row.title, fmt.Sprintf("%.1f us", row.CPU.Median), fmt.Sprintf("%.1f-%.1f", row.CPU.Min, row.CPU.Max),
+		t.line(row.title, fmt.Sprintf("%.1f us", row.CPU.Median), fmt.Sprintf("%.1f-%.1f", row.CPU.Min, row.CPU.Max), fmt.Sprintf("%.1f us", row.Less.Median),
 			ratio(row.CPU.Median, r.median(nameStatic)), ratio(row.CPU.Median, r.median(nameFastHTTP)), ratio(r.median(nameOurs), row.CPU.Median),
 			fmt.Sprintf("%.0f", row.Rate.Median), fmt.Sprintf("%.0f-%.0f", row.Rate.Min, row.Rate.Max), fmt.Sprintf("%.0f%%", 100*row.Busy.Median),
 			fmt.Sprintf("%.2f ms", row.P50.Median), fmt.Sprintf("%.2f ms", row.P99.Median))
