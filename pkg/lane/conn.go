@@ -28,13 +28,14 @@ type conn struct {
 	request    Request
 	// Until when reads and writes may take, as they were told to the connection.
 	readBy, writeBy time.Time
-	asked           bool // a request was answered
-	more            bool // another whole one may be there already
+	now             time.Time // about: of the last read's end
+	asked           bool      // a request was answered
+	more            bool      // another whole one may be there already
 }
 
 // run answers until the connection is closed or handed over.
 func (c *conn) run() {
-	c.in = ins.Get().(*[inSize]byte)
+	c.in, c.now = ins.Get().(*[inSize]byte), time.Now()
 	for c.next() {
 	}
 }
@@ -69,7 +70,7 @@ func (c *conn) next() bool {
 
 // answer answers the requests that have come, as far as they are the lane's. The verdict is that on the next.
 func (c *conn) answer(dst []byte) (response []byte, v verdict) {
-	c.request.Date = c.lane.dateAt(time.Now())
+	c.request.Date = c.lane.dateAt(c.now)
 	for c.start < c.end && len(dst) < outSize {
 		var n int
 		if n, v = parse(c.in[c.start:c.end], c.lane.prefix, &c.request); v != hot {
@@ -96,6 +97,7 @@ func (c *conn) read() error {
 	}
 	c.patience()
 	n, err := c.Conn.Read(c.in[c.end:])
+	c.now = time.Now()
 	c.end += n
 	if n > 0 {
 		return nil
@@ -105,7 +107,7 @@ func (c *conn) read() error {
 
 // patience sets how long the next read may take (L4). To set it costs as much as to parse a request, so that it is done only when an eighth of the idle time has gone.
 func (c *conn) patience() {
-	o, now := &c.lane.o, time.Now()
+	o, now := &c.lane.o, c.now
 	switch {
 	case c.end > 0 || !c.asked: // in the middle of a head, or before the first
 		if c.readBy.IsZero() || c.readBy.Sub(now) > o.Header {
@@ -133,8 +135,8 @@ func (c *conn) wait(by time.Time) {
 }
 
 func (c *conn) write(b []byte) bool {
-	if now := time.Now(); c.writeBy.Sub(now) < c.lane.o.Write*7/8 {
-		c.writeBy = now.Add(c.lane.o.Write)
+	if c.writeBy.Sub(c.now) < c.lane.o.Write*7/8 {
+		c.writeBy = c.now.Add(c.lane.o.Write)
 		_ = c.SetWriteDeadline(c.writeBy) // a closed connection says so when it is written to
 	}
 	_, err := c.Conn.Write(b)
