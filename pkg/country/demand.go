@@ -32,6 +32,7 @@ type Demand struct {
 type pair struct {
 	from, to    int32
 	first, last int32 // in rides, without the last
+	trains      int32 // that have the rides
 }
 
 // ride is a trip between two of its stops.
@@ -66,10 +67,14 @@ func NewDemand(s *timetable.Schedule) *Demand {
 		if i == 0 || r.key != all[i-1].key {
 			d.pairs = append(d.pairs, pair{from: int32(r.key >> 32), to: int32(uint32(r.key)), first: int32(i)})
 		}
+		p := &d.pairs[len(d.pairs)-1]
+		if p.trains == 0 || d.rides[len(d.rides)-1].trip != r.trip {
+			p.trains++
+		}
+		p.last = int32(i + 1)
 		d.rides = append(d.rides, r.ride)
-		d.pairs[len(d.pairs)-1].last = int32(i + 1)
 	}
-	slices.SortStableFunc(d.pairs, func(p, q pair) int { return cmp.Compare(q.last-q.first, p.last-p.first) })
+	slices.SortStableFunc(d.pairs, func(p, q pair) int { return cmp.Compare(q.trains, p.trains) })
 	for rank := range d.pairs {
 		k, n := float64(rank), float64(len(d.pairs))
 		d.ranks.add(math.Pow(k+zipfShift, -zipfExponent) * math.Exp(-zipfFall*k/n))
