@@ -104,7 +104,7 @@ func (s *stage) turn(ctx context.Context, d design, m *measurement) (err error) 
 	if err := s.check(ctx, p); err != nil || m == nil {
 		return err
 	}
-	if err := s.observe(ctx, d, p, m); err != nil {
+	if err := s.observe(ctx, d, p, m); err != nil || !d.live {
 		return err
 	}
 	return s.check(ctx, p)
@@ -132,10 +132,8 @@ func (s *stage) check(ctx context.Context, p Peer) error {
 
 // observe measures a design that answers: warmed up and loaded, then at rest.
 func (s *stage) observe(ctx context.Context, d design, p Peer, m *measurement) (err error) {
-	s.railway.forget() // nobody shows what was true before: the answer was right a moment ago
-	if d.live {
-		defer s.trade(ctx)()
-	}
+	s.railway.forget()   // nobody shows what was true before: the answer was right a moment ago
+	defer s.trade(ctx)() // for all, so that wrk shares its core with the feed in each turn
 	if _, err := s.load(ctx, p.URL(), s.settings.duration()/5); err != nil {
 		return err
 	}

@@ -51,6 +51,8 @@ func catalogue() []design {
 		{name: nameOurs, title: "ours, fast lane", live: true, build: func(s *stage) Peer { return &ours{stage: s, lane: true} }},
 		{name: "ours-gin", title: "ours, gin alone", live: true, build: func(s *stage) Peer { return &ours{stage: s} }},
 		{name: nameStatic, title: "nginx, static file", needs: []string{"nginx"}, build: func(s *stage) Peer { return &static{stage: s} }},
+		{name: "nginx-open", title: "nginx, static, kept open", needs: []string{"nginx"},
+			build: func(s *stage) Peer { return &static{stage: s, config: proxyConfig{OpenFiles: true}} }},
 		{name: "nginx-cache", title: "nginx, proxy_cache 1 s", live: true, needs: []string{"nginx", "redis-server"},
 			build: func(s *stage) Peer { return &proxied{usual: usual{stage: s}, proxy: nginxProxy} }},
 		{name: "varnish", title: "Varnish, TTL 1 s", live: true, needs: []string{"varnishd", "redis-server"},

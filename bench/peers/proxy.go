@@ -34,9 +34,9 @@ http {
 {{template "rest" .}}}
 `
 
-// staticRest serves the file that lies at the answer's path; looked up once, and again after a minute.
-const staticRest = `{{define "rest"}}  open_file_cache max=100 inactive=60s;
-  server {
+// staticRest serves the file that lies at the answer's path: opened for each request, as nginx does unless it is told otherwise, or once in a minute.
+const staticRest = `{{define "rest"}}{{if .OpenFiles}}  open_file_cache max=100 inactive=60s;
+{{end}}  server {
     listen {{.Listen}};
     root {{.Dir}}/root;
   }
@@ -77,6 +77,8 @@ sub vcl_backend_response {
 type proxyConfig struct {
 	Dir, User       string
 	Listen, Backend endpoint
+	// OpenFiles: files are kept open.
+	OpenFiles bool
 }
 
 // Host and Port of the backend.

@@ -39,7 +39,7 @@ type held struct {
 	page    *Page
 	draft   *render.Draft // of the page's body
 	answer  *view.Answer  // without its offers, which are in the page
-	numbers []number
+	numbers []number      // nil if it was not expected to be served without a look
 	rule    ruling
 	// What was known of the age when the answer was last seen to be true; until when it is served without another look.
 	asOf, seen time.Time
@@ -170,11 +170,14 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 	}
 	started := time.Now()
 	s := scratches.Get().(*scratch)
-	a := s.view.Look(r, e.request.Query, now)
+	a := s.view.Look(r, e.request.Query, now, answerOf(before))
 	position := a.Position()
 	render.Printer{Index: r.Index(), Lang: e.request.Lang}.Renew(&s.draft, draftOf(before), e.request.Query, a)
 	draft := s.draft.Clone()
-	next := &held{page: newPage(draft.Body, position.String(), a.Behind), draft: draft, answer: a, numbers: numbers(a)}
+	next := &held{page: newPage(draft.Body, position.String(), a.Behind), draft: draft, answer: a}
+	if before == nil || before.rule.ttl > 0 { // they are for those that are served without a look
+		next.numbers = numbers(a)
+	}
 	a.Offers = nil
 	scratches.Put(s)
 	e.cache.work.rendering.Add(int64(time.Since(started)))
@@ -193,6 +196,14 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 type scratch struct {
 	view  view.Scratch
 	draft render.Draft
+}
+
+// answerOf is that of an entry, or nil.
+func answerOf(h *held) *view.Answer {
+	if h == nil {
+		return nil
+	}
+	return h.answer
 }
 
 // draftOf is that of an answer, or one that knows nothing.

@@ -66,7 +66,9 @@ func (t *Truth) check(q *Request, h *held, r *replica.Replica, now time.Time) (w
 		return false
 	}
 	t.wrong[i].Add(1)
-	t.off[i].Add(difference(h.numbers, numbers(truth)))
+	if h.numbers != nil { // the first answer under a TTL has none
+		t.off[i].Add(difference(h.numbers, numbers(truth)))
+	}
 	return true
 }
 

@@ -170,9 +170,10 @@ func (p Printer) state(dst []byte, c *view.ClassOffer) []byte {
 	p.mark(dst)
 	dst = append(dst, `,"state":"`...)
 	dst = append(dst, c.State.String()...)
-	dst = append(dst, '"')
-	if c.State != rail.Unknown {
-		dst = append(dst, `,"remaining":`...)
+	if c.State == rail.Unknown {
+		dst = append(dst, '"')
+	} else {
+		dst = append(dst, `","remaining":`...)
 		dst = strconv.AppendInt(dst, int64(c.Remaining), 10)
 	}
 	if c.Reason.Kind != view.NoReason {

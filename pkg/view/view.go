@@ -73,6 +73,7 @@ type Answer struct {
 	calendar replica.Calendar
 	days     []*replica.Day // on which the runs may have left their origin
 	runs     []found
+	listed   uint64 // the days' generations before the runs were found
 	stamp    uint64
 }
 
@@ -205,7 +206,9 @@ const (
 const attempts = 16
 
 // Look answers a query from a replica that is ready, at a moment.
-func Look(r *replica.Replica, q *Query, now time.Time) *Answer { return new(Scratch).Look(r, q, now) }
+func Look(r *replica.Replica, q *Query, now time.Time) *Answer {
+	return new(Scratch).Look(r, q, now, nil)
+}
 
 // Scratch is memory for the offers of one answer after the other. The zero Scratch is ready. It is not safe for concurrent use.
 type Scratch struct {
@@ -217,11 +220,12 @@ type Scratch struct {
 	}
 }
 
-// Look is the function Look, but that the answer's Offers last until the next call only; everything else of it stays.
-func (s *Scratch) Look(r *replica.Replica, q *Query, now time.Time) *Answer {
+// Look is the function Look, but that the answer's Offers last until the next call only; everything else of it stays. An earlier answer to the same query, or nil, saves finding its
+// runs again.
+func (s *Scratch) Look(r *replica.Replica, q *Query, now time.Time, before *Answer) *Answer {
 	a := &Answer{}
 	for try := range attempts {
-		s.read(a, r, q, now)
+		s.read(a, r, q, now, before)
 		if a.unchanged() {
 			break
 		}
@@ -234,11 +238,19 @@ func (s *Scratch) Look(r *replica.Replica, q *Query, now time.Time) *Answer {
 }
 
 // read fills the answer. What it is held against is taken first (V2).
-func (s *Scratch) read(a *Answer, r *replica.Replica, q *Query, now time.Time) {
+func (s *Scratch) read(a *Answer, r *replica.Replica, q *Query, now time.Time, before *Answer) {
 	*a = Answer{replica: r, index: r.Index(), calendar: r.Calendar()}
-	a.stamp = a.find(q)
+	if before != nil && before.lists(a) {
+		a.days, a.runs, a.listed = before.days, before.runs, before.listed
+	} else {
+		a.find(q)
+	}
 	sum, _ := a.changes()
-	a.stamp += sum
+	a.stamp = a.listed + sum
+	for _, day := range a.days {
+		missing := !day.Complete()
+		a.Behind, a.Lagging = a.Behind || missing, a.Lagging || missing
+	}
 	s.offers, s.classes = slices.Grow(s.offers[:0], len(a.runs)), s.classes[:0]
 	s.start.at = time.Time{}
 	for i := range a.runs {
@@ -247,39 +259,43 @@ func (s *Scratch) read(a *Answer, r *replica.Replica, q *Query, now time.Time) {
 	a.Offers = s.offers
 }
 
+// lists reports whether the answer lists the runs that another one, of the same query, would find.
+func (a *Answer) lists(b *Answer) bool {
+	return a.replica == b.replica && a.index == b.index && a.calendar == b.calendar && a.listed == a.generations()
+}
+
 // found is a run that serves the query's OD on its date.
 type found struct {
 	run *replica.Run
 	leg timetable.Leg
 }
 
-// find lists the runs (V1) and the days that they are of, with the generations of the days before; Behind if one is known to be missing.
-func (a *Answer) find(q *Query) (generations uint64) {
+// find lists the runs (V1) and the days that they are of, with the generations of the days before.
+func (a *Answer) find(q *Query) {
 	legs := a.index.Legs(q.From, q.To)
-	var days [4]*replica.Day // an answer of more is rare
-	a.days = days[:0]
+	var buffer [4]*replica.Day // an answer of more is rare
+	days := buffer[:0]
 	for i := range legs {
-		if day := a.calendar.Day(q.Date - legs[i].DayOffset()); day != nil && !slices.Contains(a.days, day) {
-			a.days = append(a.days, day)
+		if day := a.calendar.Day(q.Date - legs[i].DayOffset()); day != nil && !slices.Contains(days, day) && q.wantsLeg(&legs[i]) {
+			days = append(days, day)
 		}
 	}
-	a.days = slices.Clone(a.days)
-	generations = a.generations()
-	complete := true
+	a.days = slices.Clone(days)
+	a.listed = a.generations()
 	a.runs = make([]found, 0, len(legs))
 	for i := range legs {
-		leg := &legs[i]
-		day := a.calendar.Day(q.Date - leg.DayOffset())
-		if day == nil || !q.wantsLeg(leg) {
+		if !q.wantsLeg(&legs[i]) {
 			continue
 		}
-		complete = complete && day.Complete()
-		for _, run := range day.Runs(leg.Number) {
-			a.runs = append(a.runs, found{run, *leg})
+		for _, day := range a.days {
+			if day.Date != q.Date-legs[i].DayOffset() {
+				continue
+			}
+			for _, run := range day.Runs(legs[i].Number) {
+				a.runs = append(a.runs, found{run, legs[i]})
+			}
 		}
 	}
-	a.Behind, a.Lagging = !complete, !complete
-	return generations
 }
 
 func (q *Query) wantsLeg(leg *timetable.Leg) bool {

@@ -224,7 +224,7 @@ func BenchmarkLook(b *testing.B) {
 			var s view.Scratch
 			b.ReportAllocs()
 			for b.Loop() {
-				if a := s.Look(busy.Replica, q, testkit.Morning); len(a.Offers) != trains {
+				if a := s.Look(busy.Replica, q, testkit.Morning, nil); len(a.Offers) != trains {
 					b.Fatal(len(a.Offers))
 				}
 			}
