@@ -15,6 +15,11 @@ func (d *Digest) Add(run rail.RunID, v rail.Version) {
 	d.Hash += digestHash(run, v)
 }
 
+// Move takes a run that was counted in at a version to another one.
+func (d *Digest) Move(run rail.RunID, from, to rail.Version) {
+	d.Hash += digestHash(run, to) - digestHash(run, from)
+}
+
 // digestHash is mix(FNV-1a-64(run) ^ mix(epoch) ^ mix(revision + 2^63)), as the schema says.
 func digestHash(run rail.RunID, v rail.Version) uint64 {
 	const offset, prime = 14695981039346656037, 1099511628211

@@ -2,6 +2,7 @@ package event
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/yupiao/yupiao/pkg/event/eventpb"
 	"github.com/yupiao/yupiao/pkg/rail"
@@ -69,6 +70,7 @@ func DecodePattern(data []byte, f Format) (*timetable.Pattern, error) {
 		return nil, err
 	}
 	p := &timetable.Pattern{ID: rail.PatternID(m.GetId()), Train: m.GetTrain(), Category: m.GetCategory()}
+	p.Stops = slices.Grow(p.Stops, len(m.GetStops()))
 	for i, s := range m.GetStops() {
 		stop, err := patternStopOf(i, s)
 		if err != nil {
@@ -76,6 +78,7 @@ func DecodePattern(data []byte, f Format) (*timetable.Pattern, error) {
 		}
 		p.Stops = append(p.Stops, stop)
 	}
+	p.Classes = slices.Grow(p.Classes, len(m.GetClasses()))
 	for i, c := range m.GetClasses() {
 		if a := c.GetAccommodation(); a < 0 || a > eventpb.Accommodation_STANDING {
 			return nil, broken(kind, fmt.Sprintf("classes[%d].accommodation", i), a, "SEAT, BERTH or STANDING")
@@ -99,6 +102,7 @@ func patternStopOf(i int, s *eventpb.Stop) (stop timetable.Stop, err error) {
 
 func offerOf(c *eventpb.ClassOffer) timetable.ClassOffer {
 	offer := timetable.ClassOffer{Class: rail.Class(c.GetClass()), Accommodation: rail.Accommodation(c.GetAccommodation())}
+	offer.Fares = slices.Grow(offer.Fares, len(c.GetFares()))
 	for _, fare := range c.GetFares() {
 		offer.Fares = append(offer.Fares, rail.Money(fare))
 	}

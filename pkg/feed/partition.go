@@ -24,8 +24,14 @@ type partitionWriter struct {
 
 	mu    sync.Mutex // guards what follows and the order of publishes
 	batch uint64
-	// published is the last version of each run that went through the delta stream, by service date.
-	published map[rail.Date]map[rail.RunID]rail.Version
+	published map[rail.Date]*publishedDay
+}
+
+// publishedDay is the last version of each run of a service date that went through the delta stream, and their digest, kept up to date: to sum it up anew would hold
+// the partition up for milliseconds.
+type publishedDay struct {
+	runs   map[rail.RunID]rail.Version
+	digest event.Digest
 }
 
 // claim takes charge: an empty batch moves the partition's last sequence. It starts again when the one in charge was faster.
@@ -71,12 +77,19 @@ func (w *partitionWriter) note(deltas []event.RunDelta) {
 func (w *partitionWriter) know(run rail.RunID, v rail.Version) {
 	day := w.published[run.Date]
 	if day == nil {
-		day = map[rail.RunID]rail.Version{}
+		day = &publishedDay{runs: map[rail.RunID]rail.Version{}, digest: event.Digest{Date: run.Date}}
 		w.published[run.Date] = day
 	}
-	if v.Above(day[run]) {
-		day[run] = v
+	before, known := day.runs[run]
+	switch {
+	case !known:
+		day.digest.Add(run, v)
+	case v.Above(before):
+		day.digest.Move(run, before, v)
+	default:
+		return
 	}
+	day.runs[run] = v
 }
 
 // digests publishes what a node should hold once it has applied all of the partition up to here. Days before `from` are forgotten.
@@ -84,16 +97,12 @@ func (w *partitionWriter) digests(ctx context.Context, from rail.Date) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var all []event.Digest
-	for date, runs := range w.published {
+	for date, day := range w.published {
 		if date < from {
 			delete(w.published, date)
 			continue
 		}
-		digest := event.Digest{Date: date}
-		for run, version := range runs {
-			digest.Add(run, version)
-		}
-		all = append(all, digest)
+		all = append(all, day.digest)
 	}
 	w.publisher.stats.digests.Add(uint64(len(all)))
 	return w.publish(ctx, &event.DeltaBatch{Digests: all})
@@ -102,8 +111,12 @@ func (w *partitionWriter) digests(ctx context.Context, from rail.Date) error {
 func (w *partitionWriter) versions(date rail.Date) []event.RunVersion {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := make([]event.RunVersion, 0, len(w.published[date]))
-	for run, v := range w.published[date] {
+	day := w.published[date]
+	if day == nil {
+		return nil
+	}
+	out := make([]event.RunVersion, 0, len(day.runs))
+	for run, v := range day.runs {
 		out = append(out, event.RunVersion{Run: run, Version: v})
 	}
 	return out

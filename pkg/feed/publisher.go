@@ -122,7 +122,7 @@ func NewPublisher(ctx context.Context, conn *Conn, authority Authority, opts Pub
 		return nil, err
 	}
 	for i := range p.writers {
-		p.writers[i] = &partitionWriter{publisher: p, partition: rail.Partition(i), published: map[rail.Date]map[rail.RunID]rail.Version{}}
+		p.writers[i] = &partitionWriter{publisher: p, partition: rail.Partition(i), published: map[rail.Date]*publishedDay{}}
 	}
 	for name, b := range opts.Bookmark {
 		p.seen[name] = sight{created: b.Created, last: b.Last}

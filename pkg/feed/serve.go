@@ -185,7 +185,7 @@ func (p *Publisher) runs() (all []rail.RunID) {
 	for _, w := range p.writers {
 		w.mu.Lock()
 		for _, day := range w.published {
-			all = slices.AppendSeq(all, maps.Keys(day))
+			all = slices.AppendSeq(all, maps.Keys(day.runs))
 		}
 		w.mu.Unlock()
 	}

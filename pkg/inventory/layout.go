@@ -12,8 +12,9 @@ import (
 type Layout struct {
 	stops   int
 	width   int // words for each OD
-	cells   int // words of a table
+	cells   int // words of a table that are cells
 	counts  int // numbers that its buckets keep beside the cells
+	words   int // of a table, for both
 	classes []column
 }
 
@@ -51,6 +52,7 @@ func NewLayout(stops int, classes []Class) (*Layout, error) {
 			return nil, err
 		}
 	}
+	l.words = l.cells + (l.counts+lanes-1)/lanes
 	return l, nil
 }
 

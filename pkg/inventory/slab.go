@@ -31,15 +31,14 @@ func newBlock(words int) *block {
 
 // Table is a table without places.
 func (s *Slab) Table(l *Layout) *Table {
+	if l.words == 0 { // no classes
+		return &Table{Layout: l}
+	}
 	if s == nil {
-		return &Table{Layout: l, cells: make([]atomic.Uint64, l.cells), counts: make([]uint16, l.counts)}
+		return &Table{Layout: l, memory: unsafe.SliceData(make([]atomic.Uint64, l.words))}
 	}
-	words, b := s.take(l.cells + (l.counts+lanes-1)/lanes)
-	t := &Table{Layout: l, cells: words[:l.cells:l.cells], keep: b}
-	if l.counts > 0 {
-		t.counts = unsafe.Slice((*uint16)(unsafe.Pointer(&words[l.cells])), l.counts)
-	}
-	return t
+	words, b := s.take(l.words)
+	return &Table{Layout: l, memory: unsafe.SliceData(words), keep: b}
 }
 
 // take gives words that nobody has used.

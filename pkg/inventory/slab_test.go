@@ -43,7 +43,7 @@ func TestSlab(t *testing.T) {
 		}
 	}
 	for i := range inSlab {
-		if !slices.Equal(everything(inSlab[i]), everything(twins[i])) || !slices.Equal(inSlab[i].counts, twins[i].counts) {
+		if !slices.Equal(everything(inSlab[i]), everything(twins[i])) || !slices.Equal(inSlab[i].counts(), twins[i].counts()) {
 			t.Fatalf("table %d differs", i)
 		}
 	}
@@ -60,7 +60,7 @@ func TestBlockEnds(t *testing.T) {
 			t.Fatal("not side by side")
 		}
 		runtime.AddCleanup(a.keep, func(c chan struct{}) { close(c) }, freed)
-		b.cells[0].Store(42)
+		b.cells()[0].Store(42)
 		return b
 	}()
 	for range 3 {

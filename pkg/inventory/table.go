@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
@@ -26,9 +27,22 @@ const (
 // goroutines may read it; it is changed by one Writer at a time.
 type Table struct {
 	*Layout
-	cells  []atomic.Uint64
-	counts []uint16 // of the buckets that are not direct; the writer's
-	keep   *block   // where both are, if in a Slab
+	// memory is the first of the layout's words: the cells, then the numbers of the buckets that are not direct, which are the writer's. There are as many tables as runs, so
+	// that their length is not kept in each.
+	memory *atomic.Uint64
+	keep   *block // where the memory is, if in a Slab
+}
+
+// cells are those of the table.
+func (t *Table) cells() []atomic.Uint64 { return unsafe.Slice(t.memory, t.words)[:t.Layout.cells] }
+
+// counts are all numbers that its buckets keep beside the cells.
+func (t *Table) counts() []uint16 {
+	if t.Layout.counts == 0 {
+		return nil
+	}
+	first := &unsafe.Slice(t.memory, t.words)[t.Layout.cells]
+	return unsafe.Slice((*uint16)(unsafe.Pointer(first)), t.Layout.counts)
 }
 
 // NewTable builds the table of a run with so many stops from its classes. The error wraps ErrAdjust or ErrBreach.
@@ -48,9 +62,9 @@ func NewTable(stops int, classes []Class) (*Table, error) {
 
 // Counts appends the remaining places of all classes for an OD to dst. Each four classes are one atomic load (I3).
 func (t *Table) Counts(dst []rail.SeatCount, from, to rail.StopIndex) []rail.SeatCount {
-	base := timetable.OD(t.stops, from, to) * t.width
+	cells, base := t.cells(), timetable.OD(t.stops, from, to)*t.width
 	for w := range t.width {
-		word := t.cells[base+w].Load()
+		word := cells[base+w].Load()
 		for range min(lanes, len(t.classes)-w*lanes) {
 			dst = append(dst, rail.SeatCount(word&laneMask))
 			word >>= laneBits
@@ -61,4 +75,4 @@ func (t *Table) Counts(dst []rail.SeatCount, from, to rail.StopIndex) []rail.Sea
 }
 
 // own are the numbers that a bucket keeps beside the cells.
-func (t *Table) own(b *bucket) []uint16 { return t.counts[b.first : b.first+b.size] }
+func (t *Table) own(b *bucket) []uint16 { return t.counts()[b.first : b.first+b.size] }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
@@ -17,8 +18,9 @@ type Writer struct {
 	dirty  []int    // cells that the change touches
 	marked []bool   // whether a cell is in dirty
 
-	built   Table    // by Build
-	content []Adjust // of the state that Build works on
+	room    []atomic.Uint64 // of built
+	built   Table           // by Build
+	content []Adjust        // of the state that Build works on
 }
 
 // maxVolume keeps the three sums that spread adds up within 32 bits.
@@ -53,15 +55,11 @@ func (w *Writer) Apply(t *Table, adjusts []Adjust) error {
 
 // Build works out the content of a state with the layout, for Store. The error wraps ErrAdjust or ErrBreach (I6).
 func (w *Writer) Build(l *Layout, classes []Class) error {
-	if cap(w.built.cells) < l.cells {
-		w.built.cells = make([]atomic.Uint64, l.cells)
+	if len(w.room) < l.words {
+		w.room = make([]atomic.Uint64, l.words)
 	}
-	if cap(w.built.counts) < l.counts {
-		w.built.counts = make([]uint16, l.counts)
-	}
-	w.built.Layout, w.built.cells, w.built.counts = l, w.built.cells[:l.cells], w.built.counts[:l.counts]
-	clear(w.built.cells)
-	clear(w.built.counts)
+	w.built = Table{Layout: l, memory: unsafe.SliceData(w.room)}
+	clear(w.room[:l.words])
 	w.content = w.content[:0]
 	for i := range classes {
 		w.spans(&classes[i])
@@ -80,12 +78,13 @@ func (w *Writer) spans(c *Class) {
 
 // Store gives a table of the layout the content that was built last. A reader sees each cell as it was before or as it is after (I6).
 func (w *Writer) Store(t *Table) {
-	for i := range t.cells {
-		if next := w.built.cells[i].Load(); next != t.cells[i].Load() {
-			t.cells[i].Store(next)
+	built, cells := w.built.cells(), t.cells()
+	for i := range cells {
+		if next := built[i].Load(); next != cells[i].Load() {
+			cells[i].Store(next)
 		}
 	}
-	copy(t.counts, w.built.counts)
+	copy(t.counts(), w.built.counts())
 	runtime.KeepAlive(t) // and so the memory of its cells
 }
 
@@ -219,7 +218,7 @@ func (g *group) breach(t *Table, from, to rail.StopIndex, n rail.SeatCount, want
 // after is the count of an OD as it would be after the change. The diff is zero outside the touched stops.
 func (g *group) after(t *Table, b *bucket, od int) rail.SeatCount {
 	if b.direct {
-		return rail.SeatCount(t.cells[od*t.width+g.class/lanes].Load()>>shift(g.class)&laneMask) + rail.SeatCount(g.diff[od])
+		return rail.SeatCount(t.cells()[od*t.width+g.class/lanes].Load()>>shift(g.class)&laneMask) + rail.SeatCount(g.diff[od])
 	}
 	return rail.SeatCount(t.own(b)[od]) + rail.SeatCount(g.diff[od])
 }
@@ -228,13 +227,14 @@ func shift(class int) int { return class % lanes * laneBits }
 
 // commit stages every touched cell and then stores each once, so that no reader sees one class of a change without the other.
 func (w *Writer) commit(t *Table) {
-	w.fit(len(t.cells))
+	cells := t.cells()
+	w.fit(len(cells))
 	for i := range w.groups {
 		w.stage(t, &w.groups[i])
 	}
 	for _, c := range w.dirty {
-		if w.words[c] != t.cells[c].Load() {
-			t.cells[c].Store(w.words[c])
+		if w.words[c] != cells[c].Load() {
+			cells[c].Store(w.words[c])
 		}
 		w.marked[c] = false
 	}
@@ -302,12 +302,13 @@ func (w *Writer) bump(t *Table, class, od int, by int32) {
 	c := od*t.width + class/lanes
 	change := uint64(int64(by)) << shift(class)
 	if len(w.groups) == 1 {
-		t.cells[c].Store(t.cells[c].Load() + change)
+		cell := &t.cells()[c]
+		cell.Store(cell.Load() + change)
 		return
 	}
 	if !w.marked[c] {
 		w.marked[c] = true
-		w.words[c] = t.cells[c].Load()
+		w.words[c] = t.cells()[c].Load()
 		w.dirty = append(w.dirty, c)
 	}
 	w.words[c] += change

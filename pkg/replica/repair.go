@@ -107,31 +107,19 @@ func (r *Replica) ask(want repair) bool {
 // compare holds the partition against the publisher's digests at this very point of the delta stream (R10). A state that overtook its delta
 // makes them differ for a moment, so a difference is only the reason to ask for the versions behind it.
 func (w *writer) compare(p rail.Partition, digests []event.Digest) {
-	own := map[rail.Date]*event.Digest{}
-	for id, e := range w.entries {
-		if e.run.Sheet() == nil {
-			continue
-		}
-		d := own[id.Date]
-		if d == nil {
-			d = &event.Digest{Date: id.Date}
-			own[id.Date] = d
-		}
-		d.Add(id, e.run.version())
-	}
 	for _, theirs := range digests {
 		w.tally.Digests++
-		ours := own[theirs.Date]
-		if ours == nil {
-			ours = &event.Digest{Date: theirs.Date}
+		ours := event.Digest{Date: theirs.Date}
+		if d := w.digests[theirs.Date]; d != nil {
+			ours = *d
 		}
-		if *ours == theirs {
+		if ours == theirs {
 			w.toldAll(theirs.Date)
 			if !w.audited(theirs.Date) {
 				continue
 			}
 		}
-		if *ours != theirs {
+		if ours != theirs {
 			w.tally.Differing++
 		}
 		w.replica.ask(repair{kind: askVersions, partition: p, date: theirs.Date})

@@ -105,7 +105,7 @@ func New(o Options) *Replica {
 	r.freshness.clock = r.opts.Clock
 	r.location.Store(time.UTC) // until a network comes
 	for p := range r.writers {
-		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}, told: map[rail.Date]bool{}}
+		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}, told: map[rail.Date]bool{}, digests: map[rail.Date]*event.Digest{}}
 	}
 	return r
 }

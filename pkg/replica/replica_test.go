@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
@@ -100,9 +101,24 @@ func (g *rig) expect(v rail.Version, h Health, remaining rail.SeatCount, want St
 	g.balanced()
 }
 
-// balanced is R5.
+// balanced is R5, and that the digests kept up to date are those summed up anew (R10).
 func (g *rig) balanced() {
 	g.t.Helper()
+	for _, w := range g.replica.writers {
+		anew := map[rail.Date]*event.Digest{}
+		for id, e := range w.entries {
+			if e.run.Sheet() == nil {
+				continue
+			}
+			if anew[id.Date] == nil {
+				anew[id.Date] = &event.Digest{Date: id.Date}
+			}
+			anew[id.Date].Add(id, e.run.version())
+		}
+		if !reflect.DeepEqual(anew, w.digests) {
+			g.t.Errorf("digests are %v; want %v", w.digests, anew)
+		}
+	}
 	if s := g.replica.Stats(); s.Received != s.Applied+s.Duplicate+s.Held+s.Broken {
 		g.t.Errorf("R5 does not hold: %+v", s)
 	}

@@ -49,15 +49,16 @@ type Run struct {
 // Sheet is what one RunState and the deltas since say of a run. All but the counts and the revision is fixed: shared, do not modify.
 type Sheet struct {
 	*Plan
-	// Suspended: nothing of the run is sold; Reason says why.
-	Suspended bool
-	Reason    string
+	// Reason says why the run is suspended.
+	Reason string
 	// SaleOpensAt is zero for a run on sale at once.
 	SaleOpensAt time.Time
-	// SaleClosesBefore is how long before departure from the from stop its sale closes.
-	SaleClosesBefore rail.Minutes
 	// Counts holds the remaining places, class by class. The sheet after this one may share it.
 	Counts *inventory.Table
+	// SaleClosesBefore is how long before departure from the from stop its sale closes.
+	SaleClosesBefore rail.Minutes
+	// Suspended: nothing of the run is sold.
+	Suspended bool
 
 	epoch    uint64
 	revision atomic.Uint64

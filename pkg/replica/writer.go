@@ -23,9 +23,10 @@ type writer struct {
 	entries  map[rail.RunID]*entry
 	troubled map[*entry]struct{}
 	apply    inventory.Writer
-	tally    Stats              // of the event under way
-	closed   uint64             // days that forget has seen let go
-	told     map[rail.Date]bool // days of which a digest was equal
+	tally    Stats                       // of the event under way
+	closed   uint64                      // days that forget has seen let go
+	told     map[rail.Date]bool          // days of which a digest was equal
+	digests  map[rail.Date]*event.Digest // of what is shown (R10), kept up to date: to sum it up anew would stop the lane for milliseconds
 
 	mu    sync.Mutex // guards stats
 	stats Stats
@@ -177,11 +178,17 @@ func (w *writer) install(e *entry, line *line, sheet *Sheet) {
 	}
 	e.run.changes.Add(1)
 	w.apply.Store(sheet.Counts) // before the sheet: its Version must not promise more (R8)
+	held := e.run.version()
 	before := e.run.sheet.Swap(sheet)
 	if before == nil || before.Pattern != sheet.Pattern {
 		w.list(e, before, line)
 	}
 	e.run.changes.Add(1)
+	if d := w.digest(e.run.ID.Date); before == nil {
+		d.Add(e.run.ID, sheet.Version())
+	} else {
+		d.Move(e.run.ID, held, sheet.Version())
+	}
 	if t := e.trouble; t != nil {
 		t.quarantine, t.ahead = nil, auditor{}
 		if t.waiting != nil { // of a lower Version, or it would have been taken instead
@@ -235,6 +242,7 @@ func (w *writer) change(e *entry, d *event.RunDelta) {
 	e.run.changes.Add(1)
 	err := w.apply.Apply(sheet.Counts, d.Adjusts)
 	if err == nil {
+		w.digest(d.Run.Date).Move(e.run.ID, sheet.Version(), d.Version)
 		sheet.revision.Store(d.Version.Revision)
 	}
 	e.run.changes.Add(1)
@@ -244,6 +252,16 @@ func (w *writer) change(e *entry, d *event.RunDelta) {
 		return
 	}
 	w.tally.Applied++
+}
+
+// digest is that of a service date.
+func (w *writer) digest(date rail.Date) *event.Digest {
+	d := w.digests[date]
+	if d == nil {
+		d = &event.Digest{Date: date}
+		w.digests[date] = d
+	}
+	return d
 }
 
 // hold keeps a delta aside, in order, once. Too many are let go: heard remembers that the run is behind.
@@ -379,6 +397,7 @@ func (w *writer) forget() {
 		delete(w.entries, id)
 		w.finding.Unlock()
 		delete(w.told, id.Date)
+		delete(w.digests, id.Date)
 		e.run.sheet.Store(nil) // an answer that is kept must not keep the day's memory
 		e.run.changed()
 	}

@@ -95,10 +95,14 @@ func (t *truth) poll(p Probe, now slot, clock func(slot) time.Time, budget *int)
 		}
 		return late && t.probed
 	}
-	*budget--
-	t.look(p.Look(), now, n)
+	answer := p.Look()
+	*budget -= 1 + len(answer.Seats)/seatsOfLook
+	t.look(answer, now, n)
 	return false
 }
+
+// seatsOfLook is how many numbers a look of the usual cost shows: 17 trains of four classes. A look at an answer of many more costs as much more.
+const seatsOfLook = 68
 
 func (t *truth) look(answer Truth, now slot, n uint32) {
 	slices.SortFunc(answer.Seats, func(a, b Seat) int { return cmp.Compare(a.Cell, b.Cell) })

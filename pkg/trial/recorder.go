@@ -30,7 +30,7 @@ type Options struct {
 	HotRate float64
 	// Memory bounds the record in bytes, apart from what comes in a second; default 32 MiB.
 	Memory int
-	// Looks is the most answers that are looked at in a second; default 1000. At 30 us each they are 3 % of a core.
+	// Looks is the most answers that are looked at in a second, one of many trains counting as several; default 1000. At 20 us each they are 2 % of a core.
 	Looks int
 }
 
