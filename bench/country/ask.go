@@ -15,6 +15,7 @@ import (
 
 	"github.com/yupiao/yupiao/pkg/country"
 	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
 // askers is how many clients ask without a pause, each for the next answer when it has the last.
@@ -33,28 +34,45 @@ func (b *run) ask(ctx context.Context) error {
 	if err := b.node.awaitFresh(ctx); err != nil { // after more changes than it could take
 		return err
 	}
-	q := &b.result.Queries
-	each := b.phase() / time.Duration(2*b.rounds)
+	each := b.phase() / time.Duration(4*b.rounds)
 	for round := range b.rounds + 1 {
-		big, err := b.cost(ctx, b.node, b.country, each, round)
-		if err != nil {
-			return err
+		for kind, q := range map[asked]*Queries{byDemand: &b.result.Queries, alike: &b.result.Alike} {
+			big, err := b.cost(ctx, b.node, b.country, kind, each, round)
+			if err != nil {
+				return err
+			}
+			little, err := b.cost(ctx, small, b.sample, kind, each, round)
+			if err != nil {
+				return err
+			}
+			if round == 0 { // connections are opened, caches filled
+				continue
+			}
+			q.Country, q.Sample, q.Ratio = append(q.Country, big), append(q.Sample, little), append(q.Ratio, big.CPU/little.CPU)
+			b.say("a query %s costs %s in the country, %s in the sample network", kind, big, little)
 		}
-		little, err := b.cost(ctx, small, b.sample, each, round)
-		if err != nil {
-			return err
-		}
-		if round == 0 { // connections are opened, caches filled
-			continue
-		}
-		q.Country, q.Sample, q.Ratio = append(q.Country, big), append(q.Sample, little), append(q.Ratio, big.CPU/little.CPU)
-		b.say("a query costs %s in the country, %s in the sample network", big, little)
 	}
 	return nil
 }
 
+// asked is what is asked for: by the demand, or pairs of places with about as many rides in one network as in the other, so that the size of the country is all that
+// differs.
+type asked string
+
+const (
+	byDemand asked = "by demand"
+	alike    asked = "alike"
+)
+
+// Of the queries alike: so many pairs of places with about so many rides, on the first days.
+const (
+	alikePairs  = 100
+	alikeRides = 17
+	alikeDays   = 3
+)
+
 // cost is what a query costs on average.
-func (b *run) cost(ctx context.Context, n *node, r *railway, length time.Duration, round int) (q Query, err error) {
+func (b *run) cost(ctx context.Context, n *node, r *railway, kind asked, length time.Duration, round int) (q Query, err error) {
 	served, err := n.metrics(ctx)
 	if err != nil {
 		return q, err
@@ -69,6 +87,9 @@ func (b *run) cost(ctx context.Context, n *node, r *railway, length time.Duratio
 	var group errgroup.Group
 	for i := range askers {
 		p := newPeople(r, b.seed+uint64(round), uint64(i))
+		if kind == alike {
+			p.pairs, p.dates = r.book.Demand().Near(alikeRides, alikePairs), p.dates[:alikeDays]
+		}
 		group.Go(func() error {
 			for until.Err() == nil {
 				body, err := get(ctx, n.http+p.query())
@@ -101,6 +122,7 @@ func (b *run) cost(ctx context.Context, n *node, r *railway, length time.Duratio
 // people ask for what they want to ride.
 type people struct {
 	demand *country.Demand
+	pairs  [][2]timetable.Place // if any, instead of the demand's
 	dates  []string
 	rng    *rand.Rand
 }
@@ -115,9 +137,17 @@ func newPeople(r *railway, seed, number uint64) *people {
 
 // query is the path of a query: near dates are asked for more than far ones.
 func (p *people) query() string {
-	from, to := p.demand.Pick(p.rng)
+	from, to := p.pair()
 	day := int(float64(len(p.dates)) * p.rng.Float64() * p.rng.Float64())
 	return "/v1/availability?from=" + url.QueryEscape(from.String()) + "&to=" + url.QueryEscape(to.String()) + "&date=" + p.dates[day]
+}
+
+func (p *people) pair() (from, to timetable.Place) {
+	if len(p.pairs) == 0 {
+		return p.demand.Pick(p.rng)
+	}
+	pair := p.pairs[p.rng.IntN(len(p.pairs))]
+	return pair[0], pair[1]
 }
 
 // pace asks at a constant rate, whether the answers come or not, and keeps how long each took from the moment at which it was due.

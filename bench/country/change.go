@@ -78,23 +78,22 @@ func (b *run) changes(ctx context.Context, f *replica.Follower) error {
 // visible measures one rate.
 func (b *run) visible(ctx context.Context, f *replica.Follower, rate int) (v Visible, err error) {
 	t, w := b.country.traffic, newWatcher(f)
+	changes, err := t.prepare(int(b.phase().Seconds() * float64(rate)))
+	if err != nil {
+		return v, err
+	}
 	began, published := time.Now(), t.published()
-	selling, stop := context.WithTimeout(ctx, b.phase())
-	defer stop()
 	watching, enough := context.WithCancel(ctx)
 	defer enough()
 	group := errgroup.Group{}
 	group.Go(func() error { w.watch(watching); return nil })
-	err = t.buy(selling, rate, max(rate/sampled, 1), w.await)
+	t.commit(ctx, changes, rate, max(rate/sampled, 1), w.await)
 	reached := float64(t.published()-published) / time.Since(began).Seconds()
-	m, err2 := b.node.metrics(ctx)
+	m, err := b.node.metrics(ctx)
 	w.last.Store(true) // it ends when it has seen all, or in a while
 	give := time.AfterFunc(30*time.Second, enough)
 	defer give.Stop()
 	_ = group.Wait() // it never fails
-	if err == nil {
-		err = err2
-	}
 	slices.Sort(w.took)
 	return Visible{
 		Wanted: rate, Reached: reached, Samples: len(w.took), Unseen: w.open(), Age: m["yupiao_age_seconds"],

@@ -74,7 +74,7 @@ func (b *run) profile(ctx context.Context) error {
 	}
 	b.say("profiles in %s", b.profiles)
 	return b.profiled(ctx, n, "ask", seconds, func(ctx context.Context) error {
-		_, err := b.cost(ctx, n, b.country, time.Duration(seconds)*time.Second, 0)
+		_, err := b.cost(ctx, n, b.country, byDemand, time.Duration(seconds)*time.Second, 0)
 		return err
 	})
 }

@@ -171,33 +171,42 @@ type sold struct {
 	at      time.Time
 }
 
-// buy commits changes at a rate until ctx ends, and tells of every so many-th.
-func (t *traffic) buy(ctx context.Context, rate int, every int, tell func(sold)) error {
+// prepare lets so many acts happen in the book. They are committed later, by commit, so that the book's work does not take the processors from what is measured.
+func (t *traffic) prepare(acts int) ([]feed.Change, error) {
+	all := make([]feed.Change, 0, acts)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for range acts {
+		c, ok := t.railway.book.Act()
+		if !ok {
+			return nil, fmt.Errorf("all is sold out after %d changes", len(all))
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// commit commits changes in order at a rate until all are, and tells of every so many-th.
+func (t *traffic) commit(ctx context.Context, changes []feed.Change, rate int, every int, tell func(sold)) {
 	pace := time.NewTicker(time.Millisecond)
 	defer pace.Stop()
-	began, done, n := time.Now(), 0, 0
-	for {
+	began := time.Now()
+	for done := 0; done < len(changes); {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-pace.C:
 		}
-		due := int(time.Since(began).Seconds() * float64(rate))
+		due := min(int(time.Since(began).Seconds()*float64(rate)), len(changes))
 		t.mu.Lock()
 		for ; done < due && len(t.queue) < maxQueue; done++ {
-			c, ok := t.railway.book.Act()
-			if !ok {
-				t.mu.Unlock()
-				return fmt.Errorf("all is sold out after %d changes", done)
-			}
-			at := time.Now()
+			c, at := changes[done], time.Now()
 			t.queue = append(t.queue, committed{c, at})
-			if n++; n%every == 0 {
+			if done%every == 0 {
 				tell(sold{c.Delta.Run, c.Delta.Version, at})
 			}
 		}
 		t.mu.Unlock()
-		done = max(done, due-rate/10) // what could not be sold in time is not made up for in a lump
 	}
 }
 

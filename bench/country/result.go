@@ -26,6 +26,7 @@ type Result struct {
 	Visible    []Visible     `json:"visible"`
 	Traffic    Traffic       `json:"traffic"`
 	Queries    Queries       `json:"queries"`
+	Alike      Queries       `json:"alike"`
 	Roll       Roll          `json:"roll"`
 }
 
@@ -135,6 +136,9 @@ func (r *Result) Print(w io.Writer) {
 	line("query, country", "%s", queries(r.Queries.Country))
 	line("query, sample", "%s; %d runs", queries(r.Queries.Sample), r.SampleRuns)
 	line("query, ratio", "%.2f of %s", median(r.Queries.Ratio), list(r.Queries.Ratio, "%.2f"))
+	line("alike, country", "%s", queries(r.Alike.Country))
+	line("alike, sample", "%s", queries(r.Alike.Sample))
+	line("alike, ratio", "%.2f of %s", median(r.Alike.Ratio), list(r.Alike.Ratio, "%.2f"))
 	line("query, quiet", "%s", r.Roll.Quiet)
 	line("query, date in", "%s, in %.2f s", r.Roll.In, r.Roll.In.Seconds)
 	line("query, date out", "%s, in %.2f s", r.Roll.Out, r.Roll.Out.Seconds)

@@ -109,6 +109,16 @@ func (d *Demand) Pick(rng *rand.Rand) (from, to timetable.Place) {
 	return d.places[p.from], d.places[p.to]
 }
 
+// Near is so many pairs of places, or all, whose numbers of rides are nearest to a wanted one: a query finds as many.
+func (d *Demand) Near(rides int32, pairs int) (all [][2]timetable.Place) {
+	away := func(p pair) int32 { return max(p.last-p.first-rides, rides-(p.last-p.first)) }
+	sorted := slices.SortedStableFunc(slices.Values(d.pairs), func(p, q pair) int { return cmp.Compare(away(p), away(q)) })
+	for _, p := range sorted[:min(pairs, len(sorted))] {
+		all = append(all, [2]timetable.Place{d.places[p.from], d.places[p.to]})
+	}
+	return all
+}
+
 // ride is a random one of a random pair.
 func (d *Demand) ride(rng *rand.Rand) ride {
 	p := d.pairs[d.ranks.pick(rng)]

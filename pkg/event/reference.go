@@ -84,6 +84,7 @@ func DecodePattern(data []byte, f Format) (*timetable.Pattern, error) {
 			return nil, broken(kind, fmt.Sprintf("classes[%d].accommodation", i), a, "SEAT, BERTH or STANDING")
 		}
 		p.Classes = append(p.Classes, offerOf(c))
+		shareFares(p.Classes)
 	}
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: pattern: %w", ErrBroken, err)
@@ -98,6 +99,17 @@ func patternStopOf(i int, s *eventpb.Stop) (stop timetable.Stop, err error) {
 	}
 	stop.Depart, err = minutesOf("pattern", fmt.Sprintf("stops[%d].depart", i), s.GetDepart())
 	return stop, err
+}
+
+// shareFares lets the last class use the fares of one before it that costs the same, as standing does.
+func shareFares(classes []timetable.ClassOffer) {
+	last := &classes[len(classes)-1]
+	for i := range len(classes) - 1 {
+		if slices.Equal(classes[i].Fares, last.Fares) {
+			last.Fares = classes[i].Fares
+			return
+		}
+	}
 }
 
 func offerOf(c *eventpb.ClassOffer) timetable.ClassOffer {

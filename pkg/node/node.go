@@ -308,6 +308,7 @@ func (n *Node) logLoading(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-n.follower.Ready():
+			debug.FreeOSMemory() // what loading has left behind
 			s := n.follower.Replica().Stats()
 			n.options.Log.Info("ready", "runs", s.Runs, "events", s.Received, "seconds", time.Since(start).Seconds())
 			return nil

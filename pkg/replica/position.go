@@ -164,15 +164,19 @@ func (e *entry) lead() {
 	}
 }
 
-// toldAll notes that the publisher's digest of a date was equal at this point of the deltas: no run of it is ahead. That is news once, for what was loaded: most of it
-// was told by deltas that are no longer kept.
-func (w *writer) toldAll(date rail.Date) {
-	if w.told[date] {
+// toldAll notes that the publisher's digests of some dates were equal at this point of the deltas: no run of them is ahead. That is news once, for what was loaded: most
+// of it was told by deltas that are no longer kept.
+func (w *writer) toldAll(dates []rail.Date) {
+	news := false
+	for _, date := range dates {
+		news = news || !w.told[date]
+		w.told[date] = true
+	}
+	if !news {
 		return
 	}
-	w.told[date] = true
 	for id, e := range w.entries {
-		if id.Date == date {
+		if slices.Contains(dates, id.Date) {
 			e.tell(e.run.version())
 		}
 	}

@@ -107,6 +107,8 @@ func (r *Replica) ask(want repair) bool {
 // compare holds the partition against the publisher's digests at this very point of the delta stream (R10). A state that overtook its delta
 // makes them differ for a moment, so a difference is only the reason to ask for the versions behind it.
 func (w *writer) compare(p rail.Partition, digests []event.Digest) {
+	var equal []rail.Date
+	defer func() { w.toldAll(equal) }()
 	for _, theirs := range digests {
 		w.tally.Digests++
 		ours := event.Digest{Date: theirs.Date}
@@ -114,7 +116,7 @@ func (w *writer) compare(p rail.Partition, digests []event.Digest) {
 			ours = *d
 		}
 		if ours == theirs {
-			w.toldAll(theirs.Date)
+			equal = append(equal, theirs.Date)
 			if !w.audited(theirs.Date) {
 				continue
 			}
