@@ -66,9 +66,9 @@ const (
 
 // Of the queries alike: so many pairs of places with about so many rides, on the first days.
 const (
-	alikePairs  = 100
+	alikePairs = 100
 	alikeRides = 17
-	alikeDays   = 3
+	alikeDays  = 3
 )
 
 // cost is what a query costs on average.

@@ -22,8 +22,8 @@ type partitionWriter struct {
 
 	sequence atomic.Uint64 // of the partition's last acknowledged message; written under mu
 
-	mu    sync.Mutex // guards what follows and the order of publishes
-	batch uint64
+	mu        sync.Mutex // guards what follows and the order of publishes
+	batch     uint64
 	published map[rail.Date]*publishedDay
 }
 
