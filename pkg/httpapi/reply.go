@@ -87,9 +87,10 @@ func (r *reply) content(a *answer.Served, how asking) {
 
 // send sends it by gin.
 func (r *reply) send(c *gin.Context) {
-	h := c.Writer.Header()
-	for _, field := range r.headers[:r.used] {
-		h[field.name] = []string{field.value} // the names are canonical
+	h, values := c.Writer.Header(), make([]string, r.used)
+	for i, field := range r.headers[:r.used] {
+		values[i] = field.value
+		h[field.name] = values[i : i+1 : i+1] // the names are canonical
 	}
 	c.Status(r.status)
 	if r.body == nil {

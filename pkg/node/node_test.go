@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +151,55 @@ func TestNodeStops(t *testing.T) {
 		text := string(stacks[:runtime.Stack(stacks, true)])
 		return !slices.ContainsFunc([]string{"/pkg/replica.", "/pkg/httpapi.", "/pkg/node.", "feed.(*Reader)"}, func(part string) bool { return strings.Contains(text, part) })
 	})
+}
+
+// N2: clients that ask on and on over their connections, searches and other things, lose no request when the node stops: its last answers tell them to go elsewhere. In the lane, and by
+// gin alone.
+func TestNodeDrains(t *testing.T) {
+	for _, fast := range []bool{true, false} {
+		t.Run(fmt.Sprint("fast_lane=", fast), func(t *testing.T) {
+			host := testkit.Broker(t)
+			_, _, ids := publish(t.Context(), t, host, 1)
+			s := settings()
+			s.HTTP.FastLane = fast
+			n, err := node.New(s, node.Options{InProcess: host})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := testkit.Run(t, n.Run)
+			testkit.Eventually(t, "a ready node", func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == 200 })
+			search := "/v1/availability?from=BJP&to=SHH&date=" + ids[0].Date.String()
+			var asking sync.WaitGroup
+			var answers atomic.Int64
+			for i := range 8 {
+				asking.Go(func() { askUntilTold(t, "http://"+n.Address()+[]string{search, "/healthz"}[i%2], &answers) })
+			}
+			testkit.Eventually(t, "answers", func() bool { return answers.Load() > 200 })
+			stop()
+			asking.Wait()
+			t.Logf("%d answers, none lost", answers.Load())
+		})
+	}
+}
+
+// askUntilTold asks over one connection until an answer says that it is the last one.
+func askUntilTold(t *testing.T, url string, answers *atomic.Int64) {
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for last := false; !last; answers.Add(1) {
+		r, err := client.Get(url)
+		if err != nil {
+			t.Errorf("lost: %v", err)
+			return
+		}
+		_, err = io.Copy(io.Discard, r.Body)
+		_ = r.Body.Close()
+		if err != nil {
+			t.Errorf("lost: %v", err)
+			return
+		}
+		last = r.Close
+	}
 }
 
 // What cannot work is said at once, with the setting's name.
