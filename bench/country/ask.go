@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/yupiao/yupiao/pkg/country"
+	"github.com/yupiao/yupiao/pkg/demand"
 	"github.com/yupiao/yupiao/pkg/rail"
-	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
 // askers is how many clients ask without a pause, each for the next answer when it has the last.
@@ -88,7 +88,7 @@ func (b *run) cost(ctx context.Context, n *node, r *railway, kind asked, length 
 	for i := range askers {
 		p := newPeople(r, b.seed+uint64(round), uint64(i))
 		if kind == alike {
-			p.pairs, p.dates = r.book.Demand().Near(alikeRides, alikePairs), p.dates[:alikeDays]
+			p.ranks, p.dates = p.demand.Near(alikeRides, alikePairs), p.dates[:alikeDays]
 		}
 		group.Go(func() error {
 			for until.Err() == nil {
@@ -121,8 +121,8 @@ func (b *run) cost(ctx context.Context, n *node, r *railway, kind asked, length 
 
 // people ask for what they want to ride.
 type people struct {
-	demand *country.Demand
-	pairs  [][2]timetable.Place // if any, instead of the demand's
+	demand *demand.Demand
+	ranks  []demand.Rank // those that are asked for alike; none: all, by demand
 	dates  []string
 	rng    *rand.Rand
 }
@@ -137,17 +137,16 @@ func newPeople(r *railway, seed, number uint64) *people {
 
 // query is the path of a query: near dates are asked for more than far ones.
 func (p *people) query() string {
-	from, to := p.pair()
+	pair := p.demand.Pair(p.rank())
 	day := int(float64(len(p.dates)) * p.rng.Float64() * p.rng.Float64())
-	return "/v1/availability?from=" + url.QueryEscape(from.String()) + "&to=" + url.QueryEscape(to.String()) + "&date=" + p.dates[day]
+	return "/v1/availability?from=" + url.QueryEscape(pair.From.String()) + "&to=" + url.QueryEscape(pair.To.String()) + "&date=" + p.dates[day]
 }
 
-func (p *people) pair() (from, to timetable.Place) {
-	if len(p.pairs) == 0 {
+func (p *people) rank() demand.Rank {
+	if len(p.ranks) == 0 {
 		return p.demand.Pick(p.rng)
 	}
-	pair := p.pairs[p.rng.IntN(len(p.pairs))]
-	return pair[0], pair[1]
+	return p.ranks[p.rng.IntN(len(p.ranks))]
 }
 
 // pace asks at a constant rate, whether the answers come or not, and keeps how long each took from the moment at which it was due.

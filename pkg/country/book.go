@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/yupiao/yupiao/pkg/demand"
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/formation"
@@ -47,14 +48,14 @@ type Book struct {
 	schedule *timetable.Schedule
 	numbers  map[rail.TripID]int32
 	places   [][]rail.SeatCount // by trip and class
-	classes  []weights          // by trip: by places
-	demand   *Demand
+	classes  []demand.Weights   // by trip: by places
+	demand   *demand.Demand
 
 	mu    sync.Mutex // guards what follows
 	rng   *rand.Rand
 	dates []rail.Date // open, in order
 	days  map[rail.Date][]*run
-	near  weights // chances of dates
+	near  demand.Weights // chances of dates
 	sales []sale
 }
 
@@ -80,22 +81,28 @@ func NewBook(o BookOptions) *Book {
 	}
 	b := &Book{
 		seed: o.Seed, epoch: max(o.Epoch, 1), today: o.Today, schedule: o.Schedule, numbers: make(map[rail.TripID]int32, len(o.Schedule.Trips)),
-		demand: NewDemand(o.Schedule), rng: chance(o.Seed, "acts"), days: map[rail.Date][]*run{},
+		demand: demand.New(o.Schedule), rng: chance(o.Seed, "acts"), days: map[rail.Date][]*run{},
 	}
 	for i := range o.Schedule.Trips {
 		t := &o.Schedule.Trips[i]
 		b.numbers[t.ID] = int32(i)
-		places, wanted := o.Rules.Places(t.Pattern), weights(nil)
+		places, wanted := o.Rules.Places(t.Pattern), demand.Weights(nil)
 		for _, n := range places {
-			wanted.add(float64(n))
+			wanted.Add(float64(n))
 		}
 		b.places, b.classes = append(b.places, places), append(b.classes, wanted)
 	}
 	return b
 }
 
+// ride is a random one of a random pair.
+func (b *Book) ride() demand.Ride {
+	rides := b.demand.Rides(b.demand.Pick(b.rng))
+	return rides[b.rng.IntN(len(rides))]
+}
+
 // Demand is what people want of the book's trains.
-func (b *Book) Demand() *Demand { return b.demand }
+func (b *Book) Demand() *demand.Demand { return b.demand }
 
 // Open puts the runs of a service date on sale, partly sold already, and returns their number. A date that is open stays as it is.
 func (b *Book) Open(date rail.Date) (runs int) {
@@ -128,7 +135,7 @@ func (b *Book) weigh() {
 	slices.Sort(b.dates)
 	b.near = nil
 	for i := range b.dates {
-		b.near.add(1 / float64(i+1))
+		b.near.Add(1 / float64(i+1))
 	}
 }
 
@@ -212,19 +219,19 @@ func (b *Book) Act() (feed.Change, bool) {
 
 // sell sells one place of what somebody wants.
 func (b *Book) sell() (feed.Change, bool) {
-	ride, boarding := b.demand.ride(b.rng), b.dates[b.near.pick(b.rng)]
-	pattern := b.schedule.Trips[ride.trip].Pattern
-	date := boarding - pattern.Stops[ride.from].Depart.Days()
-	if _, open := b.days[date]; !open || !b.runs(ride.trip, date) || len(b.classes[ride.trip]) == 0 {
+	ride, boarding := b.ride(), b.dates[b.near.Pick(b.rng)]
+	pattern := b.schedule.Trips[ride.Trip].Pattern
+	date := boarding - pattern.Stops[ride.From].Depart.Days()
+	if _, open := b.days[date]; !open || !b.runs(ride.Trip, date) || len(b.classes[ride.Trip]) == 0 {
 		return feed.Change{}, false
 	}
-	class := b.classes[ride.trip].pick(b.rng)
-	r := b.touch(ride.trip, date)
-	cut, ok := r.stocks[class].sell(ride.from, ride.to)
+	class := b.classes[ride.Trip].Pick(b.rng)
+	r := b.touch(ride.Trip, date)
+	cut, ok := r.stocks[class].sell(ride.From, ride.To)
 	if !ok {
 		return feed.Change{}, false
 	}
-	s := sale{date: date, trip: ride.trip, class: uint8(class), cut: cut, from: ride.from, to: ride.to}
+	s := sale{date: date, trip: ride.Trip, class: uint8(class), cut: cut, from: ride.From, to: ride.To}
 	b.remember(s)
 	return b.change(r, s, 1), true
 }

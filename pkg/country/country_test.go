@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/demand"
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/formation"
 	"github.com/yupiao/yupiao/pkg/gtfs"
@@ -78,7 +79,7 @@ func TestShapeIsTheRealOne(t *testing.T) {
 	about("ODs of a train", shape.ODs, 81, 0.02)
 	about("trains for two stations", float64(shape.StationPair), 129, 0.1)
 	about("trains for two cities", float64(shape.CityPair), 211, 0.1)
-	if legs := ridesOfATrain(NewDemand(s)); legs > 3 {
+	if legs := ridesOfATrain(demand.New(s)); legs > 3 {
 		t.Errorf("a train has %.1f rides between the cities of a query; want at most 3: a real feed has 2", legs)
 	}
 	if shape.ClassesFewest != 3 || shape.ClassesMost != 4 {
@@ -92,11 +93,15 @@ func TestShapeIsTheRealOne(t *testing.T) {
 }
 
 // ridesOfATrain is as how many rides a train is found by a query, on average of what people ask.
-func ridesOfATrain(d *Demand) float64 {
+func ridesOfATrain(d *demand.Demand) float64 {
 	rides, trains, before := 0.0, 0.0, 0.0
-	for i, p := range d.pairs {
-		weight := d.ranks[i] - before
-		rides, trains, before = rides+weight*float64(p.last-p.first), trains+weight*float64(p.trains), d.ranks[i]
+	for at, sum := range demand.Curve(d.Len()) {
+		once := map[int32]bool{}
+		for _, r := range d.Rides(demand.Rank(at)) {
+			once[r.Trip] = true
+		}
+		weight := sum - before
+		rides, trains, before = rides+weight*float64(len(d.Rides(demand.Rank(at)))), trains+weight*float64(len(once)), sum
 	}
 	return rides / trains
 }

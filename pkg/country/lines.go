@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"math"
 	"math/rand/v2"
+
+	"github.com/yupiao/yupiao/pkg/demand"
 )
 
 // line is a railway as trains run on it, from one city's own station to another's.
@@ -27,9 +29,9 @@ const (
 
 // lines are the main lines of each kind between big cities, and then local ones, until every link has one of each kind.
 func (l *land) lines(rng *rand.Rand) (all []line) {
-	var size weights
+	var size demand.Weights
 	for i := range l.cities {
-		size.add(l.cities[i].weight)
+		size.Add(l.cities[i].weight)
 	}
 	for k := range kinds {
 		on := kind(1 << k)
@@ -38,7 +40,7 @@ func (l *land) lines(rng *rand.Rand) (all []line) {
 			used[i] = 1
 		}
 		for range int(linesPerCity*float64(len(l.cities))) + 1 {
-			a, b := size.pick(rng), size.pick(rng)
+			a, b := size.Pick(rng), size.Pick(rng)
 			if path, km := l.path(a, b, used); km >= shortest && km <= longest {
 				all = append(all, l.line(on, a, path, math.Sqrt(l.cities[a].weight*l.cities[b].weight)))
 			}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/yupiao/yupiao/pkg/demand"
 	"github.com/yupiao/yupiao/pkg/formation"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
@@ -57,11 +58,11 @@ func brandOf(stops int, rng *rand.Rand) *brand {
 			size++
 		}
 	}
-	var w weights
+	var w demand.Weights
 	for i := range brands {
-		w.add(brands[i].shares[size])
+		w.Add(brands[i].shares[size])
 	}
-	return &brands[w.pick(rng)]
+	return &brands[w.Pick(rng)]
 }
 
 // draft is a train, there or back, before its times and fares.
@@ -171,7 +172,7 @@ type planner struct {
 	land  *land
 	rng   *rand.Rand
 	lines []line
-	heavy [1 << kinds]weights // by kind: all lines, those of other kinds without weight
+	heavy [1 << kinds]demand.Weights // by kind: all lines, those of other kinds without weight
 	// served counts the trains that call at a station; pairs and cities count those from one to another.
 	served        []int
 	pairs, cities []uint16
@@ -186,9 +187,9 @@ func newPlanner(l *land, rng *rand.Rand) *planner {
 	for _, ln := range p.lines {
 		for k := range kinds {
 			if on := kind(1 << k); on == ln.kind {
-				p.heavy[on].add(ln.weight)
+				p.heavy[on].Add(ln.weight)
 			} else {
-				p.heavy[on].add(0)
+				p.heavy[on].Add(0)
 			}
 		}
 	}
@@ -242,7 +243,7 @@ func (p *planner) neediest(on kind, stops int) (best *line) {
 func (p *planner) choose(on kind, stops int, even bool) *line {
 	longest := -1
 	for range 50 {
-		i := p.heavy[on].pick(p.rng)
+		i := p.heavy[on].Pick(p.rng)
 		if even {
 			i = p.rng.IntN(len(p.lines))
 		}

@@ -38,8 +38,8 @@ func TestCurve(t *testing.T) {
 	d := New(testFleet(500))
 	n := d.Len()
 	weight := func(k int) float64 { return d.ranks[k] - d.ranks[k-1] }
-	if first, last := len(d.Rides(0)), len(d.Rides(Rank(n-1))); n != 40*39 || first < last {
-		t.Fatalf("%d pairs, %d rides on the first, %d on the last; want %d pairs, falling", n, first, last, 40*39)
+	if n != 40*39 {
+		t.Fatalf("%d pairs; want %d", n, 40*39)
 	}
 	if head := weight(1) / weight(2); head > 1.15 {
 		t.Errorf("rank 2 has %.2f times the demand of rank 3, want less than 1.15", head)
@@ -58,15 +58,21 @@ func TestCurve(t *testing.T) {
 func TestPairs(t *testing.T) {
 	s := testFleet(60)
 	s.Trips[0].Pattern.Stops[0].NoBoarding = true
-	d, rides := New(s), 0
+	d, rides, before := New(s), 0, 1<<30
 	for rank := range Rank(d.Len()) {
+		trains := map[int32]bool{}
 		for _, r := range d.Rides(rank) {
 			stops := s.Trips[r.Trip].Pattern.Stops
 			if from, to := city(stops[r.From]), city(stops[r.To]); d.Pair(rank) != (Pair{from, to}) || r.From >= r.To {
 				t.Fatalf("rank %d is %v, but has a ride from %s to %s", rank, d.Pair(rank), from, to)
 			}
 			rides++
+			trains[r.Trip] = true
 		}
+		if len(trains) > before {
+			t.Fatalf("rank %d has %d trains, the one before it %d", rank, len(trains), before)
+		}
+		before = len(trains)
 	}
 	want := 0
 	for i, trip := range s.Trips {
@@ -80,6 +86,22 @@ func TestPairs(t *testing.T) {
 	}
 	if rides != want {
 		t.Errorf("%d rides; want %d", rides, want)
+	}
+}
+
+// The nearest numbers of rides come first, and none twice.
+func TestNear(t *testing.T) {
+	d := New(testFleet(60))
+	before, seen := 0, map[Rank]bool{}
+	for _, at := range d.Near(3, 100) {
+		away := max(len(d.Rides(at))-3, 3-len(d.Rides(at)))
+		if away < before || seen[at] {
+			t.Errorf("rank %d is %d away, after one that is %d away; seen before: %t", at, away, before, seen[at])
+		}
+		before, seen[at] = away, true
+	}
+	if n := len(d.Near(3, 1<<20)); len(seen) != 100 || n != d.Len() {
+		t.Errorf("%d and %d; want 100 and all", len(seen), n)
 	}
 }
 
