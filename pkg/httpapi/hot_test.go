@@ -157,7 +157,7 @@ func FuzzLaneIsGin(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, whole []byte, cut uint16) {
 		if bytes.Contains(whole, []byte("offers")) || bytes.Count(whole, []byte("availability")) > 3 {
-			t.Skip() // tokens differ each time, and pages that are asked for often are compressed at some moment
+			return // tokens differ each time, and pages that are asked for often are compressed at some moment
 		}
 		fast, plain := open(t, true), open(t, false)
 		at := min(int(cut), len(whole))
