@@ -14,28 +14,33 @@ import (
 type Draft struct {
 	Body  []byte
 	index *timetable.Index
-	parts []part
+	keys  []key    // of its runs, in order; drafts of the same runs share them
+	parts []part   // of its runs
 	marks []uint32 // places in Body, in pairs: where what may change begins and ends
 }
 
-// part is one run in a Draft.
+// key is what all that is static of an offer follows from, beside the timetable.
+type key struct {
+	run      rail.RunID
+	pattern  *timetable.Pattern
+	from, to rail.StopIndex
+	classes  uint64 // see classesOf
+}
+
+// part is where a run lies in a Draft.
 type part struct {
-	run        rail.RunID
-	pattern    *timetable.Pattern
-	from, to   rail.StopIndex
-	classes    uint64 // see classesOf
 	start, end uint32 // in Body
-	first      int32  // of its marks: a pair for the notice, then one for each class
+	first      uint32 // of its marks: a pair for the notice, then one for each class
 }
 
 // Cost is the memory of a Draft beside its body, in bytes.
-func (d *Draft) Cost() int { return partBytes*len(d.parts) + 4*len(d.marks) }
+func (d *Draft) Cost() int { return keyBytes*len(d.keys) + 12*len(d.parts) + 4*len(d.marks) }
 
-const partBytes = 72
+const keyBytes = 48
 
-// is reports whether the part is an offer's. What is static of an offer follows from these and the timetable.
-func (p *part) is(o *view.Offer) bool {
-	return p.run == o.Run && p.pattern == o.Pattern && p.from == o.From && p.to == o.To && p.classes != 0 && p.classes == classesOf(o)
+// is reports whether the key is an offer's.
+func (k *key) is(o *view.Offer) bool {
+	return k.run == o.Run && k.pattern == o.Pattern && k.from == o.From && k.to == o.To && k.classes != 0 && k.classes == classesOf(o)
 }
 
 // classesOf are the codes of an offer's classes in their order, 16 bits each; 0 for more than fit.
@@ -62,28 +67,42 @@ func (p Printer) Renew(dst, before *Draft, q *view.Query, a *view.Answer) {
 	*dst = Draft{Body: dst.Body[:0], index: p.Index, parts: dst.parts[:0], marks: dst.marks[:0]}
 	p.draft = dst
 	dst.Body = p.head(dst.Body, q)
-	next := 0
+	next, same := 0, len(a.Offers) == len(before.keys)
 	for i := range a.Offers {
 		if i > 0 {
 			dst.Body = append(dst.Body, ',')
 		}
 		o := &a.Offers[i]
 		first, start := len(dst.marks), len(dst.Body)
-		if at := before.find(next, o); at >= 0 {
+		at := before.find(next, o)
+		same = same && at == i
+		if at >= 0 {
 			next = at + 1
 			p.patch(before, &before.parts[at], o)
 		} else {
 			dst.Body = p.Offer(dst.Body, o)
 		}
-		dst.parts = append(dst.parts, part{o.Run, o.Pattern, o.From, o.To, classesOf(o), uint32(start), uint32(len(dst.Body)), int32(first)})
+		dst.parts = append(dst.parts, part{uint32(start), uint32(len(dst.Body)), uint32(first)})
 	}
 	dst.Body = append(dst.Body, tail...)
+	if dst.keys = before.keys; !same {
+		dst.keys = keysOf(a.Offers)
+	}
+}
+
+func keysOf(offers []view.Offer) []key {
+	keys := make([]key, len(offers))
+	for i := range offers {
+		o := &offers[i]
+		keys[i] = key{o.Run, o.Pattern, o.From, o.To, classesOf(o)}
+	}
+	return keys
 }
 
 // find is the place of an offer's part, from one on; -1 if there is none. Offers come and go, but seldom change places.
 func (d *Draft) find(from int, o *view.Offer) int {
-	for i := from; i < len(d.parts); i++ {
-		if d.parts[i].is(o) {
+	for i := from; i < len(d.keys); i++ {
+		if d.keys[i].is(o) {
 			return i
 		}
 	}
@@ -108,7 +127,7 @@ func (p Printer) patch(before *Draft, old *part, o *view.Offer) {
 
 // Clone is a copy that has no room to spare.
 func (d *Draft) Clone() *Draft {
-	return &Draft{Body: bytes.Clone(d.Body), index: d.index, parts: slices.Clone(d.parts), marks: slices.Clone(d.marks)}
+	return &Draft{Body: bytes.Clone(d.Body), index: d.index, keys: d.keys, parts: slices.Clone(d.parts), marks: slices.Clone(d.marks)}
 }
 
 // mark notes a place where what may change begins or ends.

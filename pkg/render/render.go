@@ -168,12 +168,8 @@ func (p Printer) class(dst []byte, o *view.Offer, c *view.ClassOffer) []byte {
 // state appends what events and the clock change of a class: state, remaining and reason.
 func (p Printer) state(dst []byte, c *view.ClassOffer) []byte {
 	p.mark(dst)
-	dst = append(dst, `,"state":"`...)
-	dst = append(dst, c.State.String()...)
-	if c.State == rail.Unknown {
-		dst = append(dst, '"')
-	} else {
-		dst = append(dst, `","remaining":`...)
+	dst = append(dst, stateFields[c.State]...)
+	if c.State != rail.Unknown {
 		dst = strconv.AppendInt(dst, int64(c.Remaining), 10)
 	}
 	if c.Reason.Kind != view.NoReason {
@@ -183,6 +179,17 @@ func (p Printer) state(dst []byte, c *view.ClassOffer) []byte {
 	p.mark(dst)
 	return dst
 }
+
+// stateFields are by state what comes before the number, if there is one.
+var stateFields = func() (all [256]string) {
+	for state := range all {
+		all[state] = `,"state":"` + rail.State(state).String() + `"`
+		if rail.State(state) != rail.Unknown {
+			all[state] += `,"remaining":`
+		}
+	}
+	return all
+}()
 
 // fare appends that of a class, if it is known.
 func (p Printer) fare(dst []byte, c *view.ClassOffer) []byte {
