@@ -156,9 +156,8 @@ type committed struct {
 	at time.Time
 }
 
-// How the relay works: as a booking backend's, which rests so long for more to send, and sends so many at once.
+// How the relay works: as a booking backend's, which sends so many at once, and rests for more (feed.Rest).
 const (
-	relayRest  = 2 * time.Millisecond
 	relayBatch = 8000
 	// maxQueue: a backend that falls behind sells no more until the queue is shorter; the rate reached tells.
 	maxQueue = 100_000
@@ -212,9 +211,7 @@ func (t *traffic) commit(ctx context.Context, changes []feed.Change, rate int, e
 
 // relay publishes the queue in order until ctx ends, and says up to when that is all.
 func (t *traffic) relay(ctx context.Context) error {
-	rest := time.NewTicker(relayRest)
-	defer rest.Stop()
-	for ctx.Err() == nil {
+	for published := 0; ctx.Err() == nil; {
 		batch, complete, all := t.take()
 		if len(batch) > 0 {
 			err := t.railway.publisher.Publish(ctx, batch)
@@ -229,13 +226,14 @@ func (t *traffic) relay(ctx context.Context) error {
 		t.mu.Lock()
 		t.acked += uint64(len(batch))
 		t.mu.Unlock()
-		if !all {
+		if published += len(batch); !all {
 			continue
 		}
 		select {
 		case <-ctx.Done():
-		case <-rest.C:
+		case <-time.After(feed.Rest(published)):
 		}
+		published = 0
 	}
 	return nil
 }

@@ -8,9 +8,6 @@ import (
 	"github.com/yupiao/yupiao/pkg/feed"
 )
 
-// outletRest is how long an outlet waits for more changes when it has caught up, as the reference backend's relay does.
-const outletRest = 2 * time.Millisecond
-
 // outlet takes committed changes, in order, to one of those who follow them.
 type outlet struct {
 	railway *railway
@@ -47,19 +44,20 @@ func (o *outlet) add(c commit) {
 	}
 }
 
-// run delivers until ctx ends (nil) or a delivery fails.
+// run delivers until ctx ends (nil) or a delivery fails. It rests as the reference backend's relay does.
 func (o *outlet) run(ctx context.Context) error {
 	idle := time.NewTicker(100 * time.Millisecond) // so that the time goes on when nothing is sold
 	defer idle.Stop()
-	for {
+	for delivered := 0; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-idle.C:
 		case <-o.ready:
-			pause(ctx, outletRest)
+			pause(ctx, feed.Rest(delivered))
 		}
 		batch, until := o.take()
+		delivered = len(batch)
 		err := o.deliver(ctx, batch, until)
 		if ctx.Err() != nil {
 			return nil

@@ -155,11 +155,11 @@ func (r *report) truths(out io.Writer) {
 	}
 	fmt.Fprintf(out, `
 How right they were, while %g changes/s were spread evenly over %d runs. A prober asks every %s over a connection of its own; an answer is wrong if a
-number in it was no longer true when it was asked for, and its age is how long not. For ours that is the feed's lag: the publisher's wait of %s for more,
+number in it was no longer true when it was asked for, and its age is how long not. For ours that is the feed's lag: the publisher's wait for more (feed.Rest),
 NATS and the node, on a machine where they share a core with wrk; for Redis the updater's, which waits as long. "Behind" is what reached the backend
 of a cache; for ours it is renderings, and nothing of ours ever asks the booking system. "Changes alone" is the CPU without any request.
 
-`, r.Changes, r.Runs, probeEvery, outletRest)
+`, r.Changes, r.Runs, probeEvery)
 	t := newTable(out)
 	t.line("design", "asked", "wrong", "age of wrong, mean", "max", "behind/s", "changes/s", "changes alone")
 	for _, row := range r.Rows {

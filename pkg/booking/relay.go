@@ -11,8 +11,6 @@ import (
 const (
 	// relayBatch is the most changes handed to the publisher at once: 16 partitions x 500 deltas of a message.
 	relayBatch = 8000
-	// relayRest is how long the relay waits for more changes when it has caught up; it bounds what a change waits, and batches a burst.
-	relayRest = 2 * time.Millisecond
 	// relayRetry is the wait after a publish that failed.
 	relayRetry = 250 * time.Millisecond
 )
@@ -29,7 +27,7 @@ func Relay(ctx context.Context, o *Outbox, p Publisher) error {
 	idle := time.NewTicker(100 * time.Millisecond) // AsOf goes on when nothing is sold
 	defer idle.Stop()
 	for {
-		err := drain(ctx, o, p)
+		published, err := drain(ctx, o, p)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -44,28 +42,29 @@ func Relay(ctx context.Context, o *Outbox, p Publisher) error {
 		case <-ctx.Done():
 			return nil
 		case <-o.Ready():
-			wait(ctx, relayRest)
+			wait(ctx, feed.Rest(published)) // it bounds what a change waits, and batches a burst
 		case <-idle.C:
 		}
 	}
 }
 
 // drain publishes until the outbox gives nothing more, and says how far that reaches.
-func drain(ctx context.Context, o *Outbox, p Publisher) error {
+func drain(ctx context.Context, o *Outbox, p Publisher) (published int, err error) {
 	for {
 		changes := o.Take(relayBatch)
 		if len(changes) == 0 {
 			p.Complete(o.Complete())
-			return nil
+			return published, nil
 		}
 		batch := make([]feed.Change, 0, len(changes))
 		for _, c := range changes {
 			batch = append(batch, feed.Change{Delta: c.Delta, State: c.State})
 		}
 		if err := p.Publish(ctx, batch); err != nil {
-			return err
+			return published, err
 		}
 		o.Ack(len(changes))
+		published += len(changes)
 		p.Complete(o.Complete())
 	}
 }

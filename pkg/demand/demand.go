@@ -9,6 +9,7 @@ package demand
 
 import (
 	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
 
@@ -76,20 +77,28 @@ func New(schedule *timetable.Schedule) *Demand {
 	return d
 }
 
-// number gives each place a number, in the order of their texts, and tells that of each station.
+// number gives each place a number, in the order of their texts, and tells that of each station. A station that the network does not know is a place of its own.
 func number(s *timetable.Schedule) (places []timetable.Place, numbers map[rail.StationCode]uint32) {
+	of := map[rail.StationCode]timetable.Place{}
 	for _, st := range s.Network.Stations {
-		places = append(places, placeOf(st))
+		of[st.Code] = placeOf(st)
 	}
-	slices.SortFunc(places, func(a, b timetable.Place) int { return cmp.Compare(a.String(), b.String()) })
+	for i := range s.Trips {
+		for _, stop := range s.Trips[i].Pattern.Stops {
+			if _, known := of[stop.Station]; !known {
+				of[stop.Station] = timetable.Place{Station: stop.Station}
+			}
+		}
+	}
+	places = slices.SortedFunc(maps.Values(of), func(a, b timetable.Place) int { return cmp.Compare(a.String(), b.String()) })
 	places = slices.Compact(places)
-	of := make(map[timetable.Place]uint32, len(places))
+	at := make(map[timetable.Place]uint32, len(places))
 	for n, p := range places {
-		of[p] = uint32(n)
+		at[p] = uint32(n)
 	}
-	numbers = make(map[rail.StationCode]uint32, len(s.Network.Stations))
-	for _, st := range s.Network.Stations {
-		numbers[st.Code] = of[placeOf(st)]
+	numbers = make(map[rail.StationCode]uint32, len(of))
+	for code, p := range of {
+		numbers[code] = at[p]
 	}
 	return places, numbers
 }

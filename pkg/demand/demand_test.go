@@ -89,6 +89,15 @@ func TestPairs(t *testing.T) {
 	}
 }
 
+// M2: a station that the network does not know is a place of its own.
+func TestUnknownStations(t *testing.T) {
+	p := &timetable.Pattern{Stops: []timetable.Stop{{Station: "X"}, {Station: "Y"}}}
+	d := New(&timetable.Schedule{Trips: []timetable.Trip{{Pattern: p}}})
+	if d.Len() != 1 || d.Pair(0) != (Pair{timetable.Place{Station: "X"}, timetable.Place{Station: "Y"}}) || len(d.Rides(0)) != 1 {
+		t.Errorf("%+v", d)
+	}
+}
+
 // The nearest numbers of rides come first, and none twice.
 func TestNear(t *testing.T) {
 	d := New(testFleet(60))
