@@ -90,7 +90,7 @@ func bench(ctx context.Context, o options) (err error) {
 	}
 	b := &run{options: o, dir: dir, began: time.Now(), result: Result{Scale: o.scale, Seed: o.seed, Rounds: o.rounds, Machine: machine()}}
 	defer func() { err = errors.Join(err, b.close()) }()
-	for _, step := range []func(context.Context) error{b.build, b.open, b.load, b.change, b.ask, b.roll} {
+	for _, step := range []func(context.Context) error{b.build, b.open, b.load, b.change, b.ask, b.watch, b.roll} {
 		if err := step(ctx); err != nil {
 			return err
 		}

@@ -168,7 +168,7 @@ func (b *run) startNode(feed string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = fmt.Fprintf(file, "http: {address: \"127.0.0.1:0\"}\nadmin: {address: \"127.0.0.1:0\"}\nfeed: {url: %q, name: country}\n", feed)
+	_, err = fmt.Fprintf(file, "http: {address: \"127.0.0.1:0\"}\nadmin: {address: \"127.0.0.1:0\"}\nfeed: {url: %q, name: country}\nstreams: {max_per_client: %d}\n", feed, watchers)
 	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ type Result struct {
 	Traffic    Traffic       `json:"traffic"`
 	Queries    Queries       `json:"queries"`
 	Alike      Queries       `json:"alike"`
+	Watched    Watched       `json:"watched"`
 	Roll       Roll          `json:"roll"`
 }
 
@@ -139,6 +140,7 @@ func (r *Result) Print(w io.Writer) {
 	line("alike, country", "%s", queries(r.Alike.Country))
 	line("alike, sample", "%s", queries(r.Alike.Sample))
 	line("alike, ratio", "%.2f of %s", median(r.Alike.Ratio), list(r.Alike.Ratio, "%.2f"))
+	line("streams", "%s", r.Watched)
 	line("query, quiet", "%s", r.Roll.Quiet)
 	line("query, date in", "%s, in %.2f s", r.Roll.In, r.Roll.In.Seconds)
 	line("query, date out", "%s, in %.2f s", r.Roll.Out, r.Roll.Out.Seconds)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -35,36 +34,37 @@ type subscriber struct {
 	lost   chan struct{}
 }
 
-// snapshot is a rendered answer in its parts. It is not changed after it was made.
+// snapshot is a rendered answer. It is not changed after it was made.
 type snapshot struct {
-	tag   string // without quotes
-	body  []byte
-	order []string
-	runs  map[string][]byte
+	*render.Draft
+	tag string // without quotes
 }
+
+// lookout is where topics look, one at a time in each; what is kept has no room to spare.
+type lookout struct {
+	view  view.Scratch
+	draft render.Draft
+}
+
+var lookouts = sync.Pool{New: func() any { return new(lookout) }}
 
 func newTopic(h *hub, key topicKey, q *view.Query, lang rail.Lang) *topic {
 	t := &topic{hub: h, key: key, query: q, lang: lang, subscribers: map[*subscriber]struct{}{}}
 	t.ctx, t.end = context.WithCancel(h.ctx)
-	t.last = t.look()
+	t.last = t.look(&snapshot{Draft: &render.Draft{}})
 	return t
 }
 
-// look renders the answer as it is now.
-func (t *topic) look() *snapshot {
+// look renders the answer as it is now, by what was rendered before.
+func (t *topic) look(before *snapshot) *snapshot {
+	o := lookouts.Get().(*lookout)
+	defer lookouts.Put(o)
 	r := t.hub.server.source.Replica()
-	p := render.Printer{Index: r.Index(), Lang: t.lang}
-	t.answer = view.Look(r, t.query, t.hub.server.clock())
-	s := &snapshot{runs: make(map[string][]byte, len(t.answer.Offers)), order: make([]string, 0, len(t.answer.Offers))}
-	for i := range t.answer.Offers {
-		o := &t.answer.Offers[i]
-		key := o.Run.String() + "/" + strconv.Itoa(int(o.From)) + "-" + strconv.Itoa(int(o.To))
-		s.order, s.runs[key] = append(s.order, key), p.Offer(nil, o)
-	}
-	s.body = p.Answer(nil, t.query, t.answer)
-	tag := render.Tag(s.body)
-	s.tag = tag[1 : len(tag)-1]
-	return s
+	t.answer = o.view.Look(r, t.query, t.hub.server.clock(), t.answer)
+	render.Printer{Index: r.Index(), Lang: t.lang}.Renew(&o.draft, before.Draft, t.query, t.answer)
+	t.answer.Offers = nil // they are the lookout's
+	tag := render.Tag(o.draft.Body)
+	return &snapshot{Draft: o.draft.Clone(), tag: tag[1 : len(tag)-1]}
 }
 
 func (t *topic) subscribe() (*subscriber, *snapshot) {
@@ -93,7 +93,7 @@ func (t *topic) run() {
 			return
 		case now := <-ticker.C:
 			if now.Sub(sent) >= sendEvery && t.changed() {
-				t.publish(t.look())
+				t.publish(t.look(t.last)) // only this goroutine replaces it
 				sent = now
 			}
 			if now.Sub(told) >= statusEvery {
@@ -147,29 +147,57 @@ func (t *topic) status() []byte {
 
 // event is the snapshot as a whole.
 func (s *snapshot) event() []byte {
-	return bytes.Join([][]byte{[]byte("event: answer\nid: " + s.tag + "\ndata: "), s.body, []byte("\n\n")}, nil)
+	return bytes.Join([][]byte{[]byte("event: answer\nid: " + s.tag + "\ndata: "), s.Body, []byte("\n\n")}, nil)
 }
 
 // since is what turns the snapshot before into this one (H4): runs that are new or changed, those that are gone, and the order if it is another.
 func (s *snapshot) since(before *snapshot) []byte {
 	out := []byte("event: runs\nid: " + s.tag + "\ndata: {\"runs\":[")
+	if s.SameRuns(before.Draft) {
+		return append(s.appendRuns(out, func(i int) []byte { return before.Run(i) }), "],\"gone\":[]}\n\n"...)
+	}
+	names, was := s.names(), before.names()
+	old := make(map[string]int, len(was))
+	for i, name := range was {
+		old[name] = i
+	}
+	out = s.appendRuns(out, func(i int) []byte {
+		if j, ok := old[names[i]]; ok {
+			return before.Run(j)
+		}
+		return nil
+	})
+	gone := slices.DeleteFunc(slices.Clone(was), func(name string) bool { return slices.Contains(names, name) })
+	out = appendKeys(append(out, "],\"gone\":"...), gone)
+	if !slices.Equal(names, was) {
+		out = appendKeys(append(out, ",\"order\":"...), names)
+	}
+	return append(out, "}\n\n"...)
+}
+
+// appendRuns appends the runs that are not as they were.
+func (s *snapshot) appendRuns(out []byte, was func(i int) []byte) []byte {
 	first := true
-	for _, key := range s.order {
-		if bytes.Equal(s.runs[key], before.runs[key]) {
+	for i := range s.Runs() {
+		if bytes.Equal(s.Run(i), was(i)) {
 			continue
 		}
 		if !first {
 			out = append(out, ',')
 		}
 		first = false
-		out = append(out, s.runs[key]...)
+		out = append(out, s.Run(i)...)
 	}
-	gone := slices.DeleteFunc(slices.Clone(before.order), func(key string) bool { return s.runs[key] != nil })
-	out = appendKeys(append(out, "],\"gone\":"...), gone)
-	if !slices.Equal(s.order, before.order) {
-		out = appendKeys(append(out, ",\"order\":"...), s.order)
+	return out
+}
+
+// names of the runs, in order.
+func (s *snapshot) names() []string {
+	names := make([]string, s.Runs())
+	for i := range names {
+		names[i] = s.Name(i)
 	}
-	return append(out, "}\n\n"...)
+	return names
 }
 
 // appendKeys writes keys, which need no escapes, as a JSON array.
