@@ -94,6 +94,10 @@ func (w Watched) String() string {
 	if w.Heard == nil {
 		return "not measured"
 	}
+	if w.Beside <= 0 { // no processor was left for more queries
+		return fmt.Sprintf("%d streams take %.2f processors, all that there are; status events were behind p50 %.1f, p99 %.1f, at most %.1f ms; %d lost or begun anew, %d silent",
+			w.Watchers, w.Streams, w.Heard.Behind.P50, w.Heard.Behind.P99, w.Heard.Behind.Max, w.Heard.Lost+w.Heard.Reconnects, w.Heard.Silent)
+	}
 	return fmt.Sprintf("a query costs %.1f us alone, %.1f us beside %d streams: %.2f; these take %.2f processors; status events were behind p50 %.1f, p99 %.1f, at most %.1f ms; %d lost or begun anew, %d silent",
 		w.Alone, w.Beside, w.Watchers, w.Beside/w.Alone, w.Streams, w.Heard.Behind.P50, w.Heard.Behind.P99, w.Heard.Behind.Max, w.Heard.Lost+w.Heard.Reconnects, w.Heard.Silent)
 }
