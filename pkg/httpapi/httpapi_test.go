@@ -428,6 +428,15 @@ func TestStream(t *testing.T) {
 	})
 }
 
+// Long answers are sent less often, but within a second.
+func TestPause(t *testing.T) {
+	for runs, want := range map[int]time.Duration{0: 250 * time.Millisecond, 99: 250 * time.Millisecond, 100: 500 * time.Millisecond, 200: 750 * time.Millisecond, 5000: 750 * time.Millisecond} {
+		if got := pause(runs); got != want {
+			t.Errorf("%d runs: %s; want %s", runs, got, want)
+		}
+	}
+}
+
 // H4: a subscriber that takes nothing is lost after its backlog, and nobody waits for it.
 func TestSlowSubscriber(t *testing.T) {
 	g := newRig(t, nil)

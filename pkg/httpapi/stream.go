@@ -15,7 +15,7 @@ import (
 
 const (
 	lookEvery   = 50 * time.Millisecond  // how soon a change is noticed
-	sendEvery   = 250 * time.Millisecond // at most four events a second
+	sendEvery   = 250 * time.Millisecond // at most four events a second, see pause
 	statusEvery = time.Second
 	writeWithin = 10 * time.Second // a client that takes nothing for so long is cut off
 	backlog     = 16               // events a client may be behind: four seconds

@@ -92,8 +92,8 @@ func (t *topic) run() {
 		case <-t.ctx.Done():
 			return
 		case now := <-ticker.C:
-			if now.Sub(sent) >= sendEvery && t.changed() {
-				t.publish(t.look(t.last)) // only this goroutine replaces it
+			if now.Sub(sent) >= pause(t.last.Runs()) && t.changed() { // only this goroutine replaces it
+				t.publish(t.look(t.last))
 				sent = now
 			}
 			if now.Sub(told) >= statusEvery {
@@ -102,6 +102,13 @@ func (t *topic) run() {
 			}
 		}
 	}
+}
+
+// pause is how long a topic rests after an event, by the number of its runs. An answer of 200 trains nearly always has one that was just sold, and each look at it costs as much as
+// ten at one of 20: it is looked at a third as often.
+func pause(runs int) time.Duration {
+	const many = 100
+	return sendEvery * time.Duration(1+min(runs/many, 2))
 }
 
 func (t *topic) changed() bool {

@@ -87,9 +87,10 @@ func TestFleet(t *testing.T) {
 	load, ease := context.WithCancel(ctx)
 	var last *node.Node
 	for i := range people.caching {
-		last = startGuarded(t, host)
-		testkit.Eventually(t, "a ready node", func() bool { code, _ := get(t, last.Address(), "/readyz"); return code == 200 })
-		asking.Go(func() { people.ask(load, last, i, ids[0]) })
+		n := startGuarded(t, host)
+		testkit.Eventually(t, "a ready node", func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == 200 })
+		asking.Go(func() { people.ask(load, n, i, ids[0]) })
+		last = n
 	}
 	people.say(t, "no-cache")
 	over := fleet.NewOperator(testkit.Conn(t, host))
