@@ -18,6 +18,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/inventory"
 	"github.com/yupiao/yupiao/pkg/node"
 	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/testkit"
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
@@ -226,12 +227,14 @@ func (w *world) verify() {
 	numbers := 0
 	for _, id := range w.book.Runs() {
 		var body runBody
+		var run *replica.Run
 		state, _ := w.book.State(id)
 		testkit.Eventually(w.t, fmt.Sprintf("%s at %s (node at %v behind %t)", id, state.Version, body.Version, body.Behind), func() bool {
-			body = w.fetch(id)
-			return body.Version.Epoch == state.Version.Epoch && body.Version.Revision == state.Version.Revision && !body.Behind
+			held := w.node.Follower().Replica() // another may be swapped in at any moment, and lack what bad delivery lost
+			body, run = w.fetch(id), held.Run(id)
+			return held == w.node.Follower().Replica() && run != nil && body.Version.Epoch == state.Version.Epoch && body.Version.Revision == state.Version.Revision && !body.Behind
 		})
-		numbers += w.compare(id, state.Suspended, &body)
+		numbers += w.compare(id, run.Sheet().Counts, state.Suspended, &body)
 	}
 	if s := w.node.Follower().Replica().Stats(); s.Received != s.Applied+s.Duplicate+s.Held+s.Broken || s.Quarantined > 0 {
 		w.t.Errorf("R5 does not hold, or a run is quarantined: %+v", s)
@@ -252,9 +255,8 @@ func (w *world) fetch(id rail.RunID) (body runBody) {
 }
 
 // compare holds what the node says against the seat maps; where a state hides the number, against the replica's own.
-func (w *world) compare(id rail.RunID, suspended bool, body *runBody) (numbers int) {
+func (w *world) compare(id rail.RunID, counts *inventory.Table, suspended bool, body *runBody) (numbers int) {
 	w.t.Helper()
-	counts := w.node.Follower().Replica().Run(id).Sheet().Counts
 	for _, od := range body.ODs {
 		held := counts.Counts(nil, od.From, od.To)
 		for i, c := range od.Classes {
