@@ -43,7 +43,7 @@ func newCounter(b *testing.B, database string) *counter {
 	be, err := backend.New(b.Context(), settings, backend.Options{Schedule: s, From: first, InProcess: server})
 	must(b, err)
 	c := &counter{schedule: s, client: crowd.NewClient(context.Background(), "http://"+be.Address(), ""), first: first}
-	live(b, be.Run)
+	testkit.Run(b, be.Run)
 	testkit.Eventually(b, "everything is published", func() bool {
 		_, idle := be.Idle()
 		return idle
@@ -52,21 +52,9 @@ func newCounter(b *testing.B, database string) *counter {
 	ns.HTTP.Address, ns.Admin.Address = "127.0.0.1:0", ""
 	c.node, err = node.New(ns, node.Options{InProcess: server})
 	must(b, err)
-	live(b, c.node.Run)
+	testkit.Run(b, c.node.Run)
 	<-c.node.Follower().Ready()
 	return c
-}
-
-func live(b *testing.B, run func(context.Context) error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx) }()
-	b.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			b.Error(err)
-		}
-	})
 }
 
 // booked is what an answer tells of an order that was just stored.

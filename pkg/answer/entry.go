@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"cmp"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -46,6 +47,9 @@ type held struct {
 	proved     bool
 	at, until  time.Time
 }
+
+// nothing is what is known before the first answer.
+var nothing = &held{draft: &render.Draft{}}
 
 // ruling is what the policy says of an entry, found anew each second.
 type ruling struct {
@@ -170,9 +174,10 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 	}
 	started := time.Now()
 	s := scratches.Get().(*scratch)
-	a := s.view.Look(r, e.request.Query, now, answerOf(before))
+	old := cmp.Or(before, nothing)
+	a := s.view.Look(r, e.request.Query, now, old.answer)
 	position := a.Position()
-	render.Printer{Index: r.Index(), Lang: e.request.Lang}.Renew(&s.draft, draftOf(before), e.request.Query, a)
+	render.Printer{Index: r.Index(), Lang: e.request.Lang}.Renew(&s.draft, old.draft, e.request.Query, a)
 	draft := s.draft.Clone()
 	next := &held{page: newPage(draft.Body, position.String(), a.Behind), draft: draft, answer: a}
 	if before == nil || before.rule.ttl > 0 { // they are for those that are served without a look
@@ -196,22 +201,6 @@ func (e *Entry) renew(r *replica.Replica, now time.Time) (h *held, mine bool) {
 type scratch struct {
 	view  view.Scratch
 	draft render.Draft
-}
-
-// answerOf is that of an entry, or nil.
-func answerOf(h *held) *view.Answer {
-	if h == nil {
-		return nil
-	}
-	return h.answer
-}
-
-// draftOf is that of an answer, or one that knows nothing.
-func draftOf(h *held) *render.Draft {
-	if h == nil {
-		return &render.Draft{}
-	}
-	return h.draft
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}

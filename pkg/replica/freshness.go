@@ -98,7 +98,7 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // prove is the newest proved beat of the partition; false if there is none. What would prove more is awaited from now on. One goroutine at a time calls it.
-func (p *proof) prove() (b beat, proved bool) {
+func (p *proof) prove() (beat, bool) {
 	for {
 		b, mark, proved := p.asOf()
 		p.awaited.Store(mark)
