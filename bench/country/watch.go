@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -19,6 +20,7 @@ const (
 	watchers  = 10_000
 	watchRate = 5000
 	askRate   = 300
+	settling  = 5 * time.Second // before it is measured: to open a stream costs more than to keep it for a while
 )
 
 // Watched is what queries cost without and with open streams, in microseconds of the node's processors, and what the streams themselves take of a processor.
@@ -34,7 +36,7 @@ type Watched struct {
 func (b *run) watch(ctx context.Context) error {
 	w := &b.result.Watched
 	w.Watchers = max(int(watchers*b.scale), 10)
-	changes, err := b.country.traffic.prepare(int(4.5 * b.phase().Seconds() * watchRate))
+	changes, err := b.country.traffic.prepare(int(6 * (b.phase() + settling).Seconds() * watchRate))
 	if err != nil {
 		return err
 	}
@@ -65,6 +67,7 @@ func (b *run) watch(ctx context.Context) error {
 		return err
 	}
 	w.Alone, w.Beside, w.Streams, w.Heard = (asked-idle)/(askRate-1)*1e6, (both-watched)/(askRate-1)*1e6, watched-idle, heard
+	b.say("processors: %.3f idle, %.3f asked, %.3f watched, %.3f both", idle, asked, watched, both)
 	b.say("a query costs %.1f us alone, %.1f us beside %d streams, which take %.2f processors", w.Alone, w.Beside, w.Watchers, w.Streams)
 	return nil
 }
@@ -76,13 +79,18 @@ func (b *run) under(ctx context.Context, rate float64, watchers int) (processors
 	for d := range rail.Date(country.SaleDays) {
 		o.Dates = append(o.Dates, b.country.first+d)
 	}
-	before, err := b.node.cpu()
-	if err != nil {
-		return 0, nil, err
+	var before time.Duration
+	var began time.Time
+	var unread error
+	o.For += settling
+	o.Progress = func(p load.Progress) {
+		if p.Elapsed == settling {
+			before, unread = b.node.cpu()
+			began = time.Now()
+		}
 	}
-	began := time.Now()
 	report, err := load.Run(ctx, o)
-	if err != nil {
+	if err = errors.Join(err, unread); err != nil {
 		return 0, nil, fmt.Errorf("ask and watch: %w", err)
 	}
 	after, err := b.node.cpu()

@@ -428,25 +428,19 @@ func TestStream(t *testing.T) {
 	})
 }
 
-// Long answers are sent less often, but within a second.
-func TestPause(t *testing.T) {
-	for runs, want := range map[int]time.Duration{0: 250 * time.Millisecond, 99: 250 * time.Millisecond, 100: 500 * time.Millisecond, 200: 750 * time.Millisecond, 5000: 750 * time.Millisecond} {
-		if got := pause(runs); got != want {
-			t.Errorf("%d runs: %s; want %s", runs, got, want)
-		}
-	}
-}
-
 // H4: a subscriber that takes nothing is lost after its backlog, and nobody waits for it.
 func TestSlowSubscriber(t *testing.T) {
 	g := newRig(t, nil)
 	first, last := saleDates(g.source.R, g.now)
 	q, lang, _, _ := parseQuery("from=BJP&to=SHH&date=2026-12-01", g.source.R.Index(), first, last)
-	slow, _, topic := g.hub.join(q, lang)
-	defer g.hub.part(topic, slow)
+	topic := g.hub.join(q, lang)
+	defer g.hub.part(topic)
+	slow, _, _ := topic.subscribe()
+	topic.mu.Lock()
 	for range 2 * backlog {
 		topic.broadcast([]byte("x"))
 	}
+	topic.mu.Unlock()
 	select {
 	case <-slow.lost:
 	default:

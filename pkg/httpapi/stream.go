@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 
 const (
 	lookEvery   = 50 * time.Millisecond  // how soon a change is noticed
-	sendEvery   = 250 * time.Millisecond // at most four events a second, see pause
+	sendEvery   = 250 * time.Millisecond // at most four events a second
 	statusEvery = time.Second
 	writeWithin = 10 * time.Second // a client that takes nothing for so long is cut off
 	backlog     = 16               // events a client may be behind: four seconds
@@ -23,10 +24,12 @@ const (
 
 // hub shares the work of streams: one topic for each different query, however many clients watch it.
 type hub struct {
-	ctx    context.Context
-	server *Server
+	ctx      context.Context
+	server   *Server
+	sweepers int
 
 	mu      sync.Mutex // guards what follows
+	made    int        // topics
 	topics  map[topicKey]*topic
 	clients map[string]int
 	streams int
@@ -39,7 +42,44 @@ type topicKey struct {
 }
 
 func newHub(ctx context.Context, s *Server) *hub {
-	return &hub{ctx: ctx, server: s, topics: map[topicKey]*topic{}, clients: map[string]int{}}
+	h := &hub{ctx: ctx, server: s, topics: map[topicKey]*topic{}, clients: map[string]int{}, sweepers: max(1, runtime.GOMAXPROCS(0)/2)}
+	for n := range h.sweepers {
+		go h.sweep(n)
+	}
+	return h
+}
+
+// sweep looks after every so-many-th topic until the hub's context ends. All sweepers together take no more than half of the processors: however much is watched, the other half is left
+// to those who ask.
+func (h *hub) sweep(n int) {
+	ticker := time.NewTicker(lookEvery)
+	defer ticker.Stop()
+	var topics []*topic
+	var o lookout
+	for {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		topics = h.list(topics[:0], n)
+		for _, t := range topics {
+			t.sweep(&o, time.Now())
+		}
+		clear(topics)
+	}
+}
+
+// list appends a sweeper's topics.
+func (h *hub) list(topics []*topic, n int) []*topic {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, t := range h.topics {
+		if t.number%h.sweepers == n {
+			topics = append(topics, t)
+		}
+	}
+	return topics
 }
 
 // admit counts a stream in, or says why not.
@@ -67,28 +107,27 @@ func (h *hub) leave(client string) {
 	}
 }
 
-// join subscribes to a query's topic, which is started with its first subscriber. hello is what a client without history must be sent.
-func (h *hub) join(q *view.Query, lang rail.Lang) (sub *subscriber, hello *snapshot, t *topic) {
+// join finds or makes a query's topic, in which the caller has a part from now on.
+func (h *hub) join(q *view.Query, lang rail.Lang) *topic {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := topicKey{fmt.Sprintf("%+v", *q), lang}
-	t = h.topics[key]
+	t := h.topics[key]
 	if t == nil {
-		t = newTopic(h, key, q, lang)
+		t = newTopic(h, h.made, key, q)
 		h.topics[key] = t
-		go t.run()
+		h.made++
 	}
-	sub, hello = t.subscribe()
-	return sub, hello, t
+	t.parts++
+	return t
 }
 
-// part unsubscribes; a topic without subscribers ends.
-func (h *hub) part(t *topic, sub *subscriber) {
+// part gives it back; a topic in which nobody has a part ends.
+func (h *hub) part(t *topic) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if t.unsubscribe(sub) == 0 && h.topics[t.key] == t {
+	if t.parts--; t.parts == 0 {
 		delete(h.topics, t.key)
-		t.end()
 	}
 }
 
@@ -103,17 +142,19 @@ func (s *Server) stream(c *gin.Context) {
 		return
 	}
 	defer s.hub.leave(c.ClientIP())
-	sub, hello, t := s.hub.join(asked.query, asked.lang)
-	defer s.hub.part(t, sub)
+	t := s.hub.join(asked.query, asked.lang)
+	defer s.hub.part(t)
+	sub, hello, tag := t.subscribe()
+	defer t.unsubscribe(sub)
 	c.Header("Content-Type", "text/event-stream")
 	c.Header("Cache-Control", "no-store")
 	c.Header("X-Accel-Buffering", "no") // nginx would hold events back
 	w := &eventWriter{w: c.Writer, control: http.NewResponseController(c.Writer)}
 	w.write([]byte("retry: 1000\n\n"))
-	if c.GetHeader("Last-Event-ID") == hello.tag {
+	if c.GetHeader("Last-Event-ID") == tag {
 		w.write([]byte(": nothing has changed since\n\n"))
 	} else {
-		w.write(hello.event())
+		w.write(hello)
 	}
 	w.pump(c.Request.Context(), s.hub.ctx, sub)
 }

@@ -3,7 +3,6 @@ package render
 import (
 	"bytes"
 	"slices"
-	"strconv"
 
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
@@ -102,20 +101,6 @@ func keysOf(offers []view.Offer) []key {
 
 // Runs is how many runs the answer has.
 func (d *Draft) Runs() int { return len(d.parts) }
-
-// Run is what was rendered of run number i. Shared, do not modify.
-func (d *Draft) Run(i int) []byte { return d.Body[d.parts[i].start:d.parts[i].end] }
-
-// Name tells run number i from all others of the answer: its id and its stops, as in 20261201.G1/0-2.
-func (d *Draft) Name(i int) string {
-	k := &d.keys[i]
-	return k.run.String() + "/" + strconv.Itoa(int(k.from)) + "-" + strconv.Itoa(int(k.to))
-}
-
-// SameRuns reports whether both are known to be of the same runs in the same order.
-func (d *Draft) SameRuns(o *Draft) bool {
-	return len(d.keys) == len(o.keys) && (len(d.keys) == 0 || &d.keys[0] == &o.keys[0])
-}
 
 // find is the place of an offer's part, from one on; -1 if there is none. Offers come and go, but seldom change places.
 func (d *Draft) find(from int, o *view.Offer) int {

@@ -10,6 +10,7 @@
 package render
 
 import (
+	"iter"
 	"strconv"
 	"time"
 	"unicode/utf8"
@@ -22,10 +23,12 @@ import (
 )
 
 // Tag is the entity tag of a body, in quotes: 64 bits of xxHash.
-func Tag(body []byte) string {
+func Tag(body []byte) string { return tag(xxhash.Sum64(body)) }
+
+func tag(h uint64) string {
 	const digits = "0123456789abcdef"
 	b := [18]byte{0: '"', 17: '"'}
-	for i, h := 0, xxhash.Sum64(body); i < 16; i++ {
+	for i := range 16 {
 		b[1+i] = digits[h>>(60-4*i)&15]
 	}
 	return string(b[:])
@@ -52,6 +55,42 @@ func (p Printer) Answer(dst []byte, q *view.Query, a *view.Answer) []byte {
 	}
 	return append(dst, tail...)
 }
+
+// Join appends an answer whose runs were rendered one by one. It gives the bytes of Answer.
+func (p Printer) Join(dst []byte, q *view.Query, runs iter.Seq[[]byte]) []byte {
+	for piece := range p.pieces(q, runs) {
+		dst = append(dst, piece...)
+	}
+	return dst
+}
+
+// JoinedTag is the Tag of what Join would give.
+func (p Printer) JoinedTag(q *view.Query, runs iter.Seq[[]byte]) string {
+	hash := xxhash.New()
+	for piece := range p.pieces(q, runs) {
+		_, _ = hash.Write(piece) // it never fails
+	}
+	return tag(hash.Sum64())
+}
+
+// pieces of an answer, in order.
+func (p Printer) pieces(q *view.Query, runs iter.Seq[[]byte]) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if !yield(p.head(nil, q)) {
+			return
+		}
+		first := true
+		for run := range runs {
+			if !first && !yield(comma) || !yield(run) {
+				return
+			}
+			first = false
+		}
+		yield([]byte(tail))
+	}
+}
+
+var comma = []byte(",")
 
 // head is what comes before the runs, and tail what comes after.
 func (p Printer) head(dst []byte, q *view.Query) []byte {

@@ -365,13 +365,22 @@ func (q *Query) wantsOffer(o *Offer) bool {
 
 // order sorts offers that come by departure.
 func (q *Query) order(offers []Offer) {
+	if q.Sort != ByDeparture {
+		slices.SortStableFunc(offers, func(a, b Offer) int { return cmp.Compare(q.rank(&a), q.rank(&b)) })
+	}
+}
+
+// rank is a number by which offers that come by departure are to be sorted.
+func (q *Query) rank(o *Offer) int64 {
 	switch q.Sort {
 	case ByArrival:
-		slices.SortStableFunc(offers, func(a, b Offer) int { return a.Arrive.Compare(b.Arrive) })
+		return o.Arrive.Unix()
 	case ByDuration:
-		slices.SortStableFunc(offers, func(a, b Offer) int { return cmp.Compare(a.Arrive.Sub(a.Depart), b.Arrive.Sub(b.Depart)) })
+		return int64(o.Arrive.Sub(o.Depart))
 	case ByFare:
-		slices.SortStableFunc(offers, func(a, b Offer) int { return cmp.Compare(a.cheapest(), b.cheapest()) })
+		return o.cheapest()
+	default:
+		return 0
 	}
 }
 
