@@ -57,6 +57,7 @@ type ruling struct {
 	number  int // of the rule, or policy.None
 	effects policy.Effects
 	ttl     time.Duration
+	pinned  bool
 	caching string
 	score   *Score // of a rule whose TTL is auto, or nil
 	judged  time.Time
@@ -226,7 +227,7 @@ func (e *Entry) vouch(h *held, asOf, seen time.Time, proved bool, now time.Time)
 func (e *Entry) hold(h *held, asOf, seen time.Time, proved bool, now time.Time) *held {
 	next := *h
 	next.asOf, next.seen, next.proved = asOf, seen, proved
-	if next.rule.policy != e.cache.Policy() || now.Sub(next.rule.judged) >= judgeEvery {
+	if next.rule.policy != e.cache.Policy() || next.rule.pinned != h.answer.Pinned || now.Sub(next.rule.judged) >= judgeEvery {
 		next.rule = e.judge(h.answer, now)
 	}
 	next.at, next.until = now, now.Add(next.rule.ttl)
@@ -245,8 +246,11 @@ func (e *Entry) judge(a *view.Answer, now time.Time) ruling {
 	e.heat()
 	p, f := e.cache.Policy(), e.request.facts(a, now)
 	f.Asked, f.Changed = e.rate.asked, e.rate.changed
-	out := ruling{policy: p, judged: now}
+	out := ruling{policy: p, pinned: a.Pinned, judged: now}
 	out.number, out.effects = p.Match(&f)
+	if a.Pinned {
+		out.effects = out.effects.Exact()
+	}
 	out.ttl = out.effects.TTL.Fixed
 	if out.effects.TTL.Auto {
 		out.ttl, out.score = e.cache.options.Auto(&p.Rules[out.number])
@@ -259,6 +263,9 @@ func (e *Entry) judge(a *view.Answer, now time.Time) ruling {
 func (c *Cache) Effects(q *Request, a *view.Answer, now time.Time) policy.Effects {
 	f := q.facts(a, now)
 	_, e := c.Policy().Match(&f)
+	if a.Pinned {
+		e = e.Exact()
+	}
 	return e
 }
 

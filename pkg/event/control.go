@@ -22,6 +22,13 @@ type VersionsRequest struct {
 	Date      rail.Date
 }
 
+// Versions is the publisher's list of the runs of a service date within a partition.
+type Versions struct {
+	// Through is the partition's last message of the delta stream of which they are; 0: not told.
+	Through uint64
+	Runs    []RunVersion
+}
+
 // EncodeHeartbeat writes a Heartbeat.
 func EncodeHeartbeat(h *Heartbeat, f Format) ([]byte, error) {
 	m := &eventpb.Heartbeat{Time: timePB(h.Time), IntervalMs: uint32(h.Interval.Milliseconds()), Publisher: h.Publisher}
@@ -138,16 +145,16 @@ func DecodeVersionsRequest(data []byte, f Format) (r VersionsRequest, err error)
 }
 
 // EncodeVersions writes the answer to a VersionsRequest.
-func EncodeVersions(runs []RunVersion) ([]byte, error) {
-	m := &eventpb.VersionsReply{}
-	for _, r := range runs {
+func EncodeVersions(v *Versions) ([]byte, error) {
+	m := &eventpb.VersionsReply{Through: v.Through}
+	for _, r := range v.Runs {
 		m.Runs = append(m.Runs, &eventpb.RunVersion{Run: r.Run.String(), Version: versionPB(r.Version), Present: versionPB(r.Present)})
 	}
 	return marshal("versions", m, Protobuf)
 }
 
 // DecodeVersions reads the answer to a VersionsRequest. The error wraps ErrBroken.
-func DecodeVersions(data []byte, f Format) ([]RunVersion, error) {
+func DecodeVersions(data []byte, f Format) (*Versions, error) {
 	const kind = "versions"
 	var m eventpb.VersionsReply
 	if err := unmarshal(kind, data, f, &m); err != nil {
@@ -169,5 +176,5 @@ func DecodeVersions(data []byte, f Format) ([]RunVersion, error) {
 		present := rail.Version{Epoch: r.GetPresent().GetEpoch(), Revision: r.GetPresent().GetRevision()}
 		runs = append(runs, RunVersion{Run: id, Version: v, Present: present})
 	}
-	return runs, nil
+	return &Versions{Through: m.GetThrough(), Runs: runs}, nil
 }

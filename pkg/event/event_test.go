@@ -103,7 +103,7 @@ func TestControlRoundTrip(t *testing.T) {
 	if got, err2 := DecodeVersionsRequest(data, Protobuf); err != nil || err2 != nil || got != ask {
 		t.Error(got, err, err2)
 	}
-	list := []RunVersion{{Run: someRun, Version: rail.Version{Epoch: 1, Revision: 2}, Present: rail.Version{Epoch: 1, Revision: 3}}}
+	list := &Versions{Through: 7, Runs: []RunVersion{{Run: someRun, Version: rail.Version{Epoch: 1, Revision: 2}, Present: rail.Version{Epoch: 1, Revision: 3}}}}
 	data, err = EncodeVersions(list)
 	if got, err2 := DecodeVersions(data, Protobuf); err != nil || err2 != nil || !reflect.DeepEqual(got, list) {
 		t.Error(got, err, err2)

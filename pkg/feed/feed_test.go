@@ -374,8 +374,8 @@ func TestRequests(t *testing.T) {
 	reply, err := l.plain.Request("yupiao.v1.versions", data, testkit.Patience)
 	l.must(err)
 	list, err := event.DecodeVersions(reply.Data, event.Protobuf)
-	if want := (rail.Version{Epoch: 1, Revision: 2}); err != nil || len(list) != 1 || list[0] != (event.RunVersion{Run: l.run, Version: want, Present: want}) {
-		t.Errorf("%v %v", list, err)
+	if want := (rail.Version{Epoch: 1, Revision: 2}); err != nil || len(list.Runs) != 1 || list.Through == 0 || list.Runs[0] != (event.RunVersion{Run: l.run, Version: want, Present: want}) {
+		t.Errorf("%+v %v", list, err)
 	}
 }
 
@@ -402,7 +402,7 @@ func (r *recorder) State(_ rail.Partition, s *event.RunState) {
 func (r *recorder) Deltas(_ rail.Partition, b *event.DeltaBatch, _ uint64) {
 	r.note(func() { r.deltas += len(b.Deltas) })
 }
-func (r *recorder) Versions(rail.Partition, rail.Date, []event.RunVersion) {}
+func (r *recorder) Versions(rail.Partition, rail.Date, *event.Versions) {}
 func (r *recorder) Broken(_ rail.Partition, events int, where feed.Position, err error) {
 	r.note(func() {
 		r.broken = append(r.broken, fmt.Sprintf("%d on %s at %d: %v", events, where.Subject, where.Sequence, err))

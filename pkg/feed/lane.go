@@ -163,19 +163,24 @@ func (r *Reader) AskState(ctx context.Context, run rail.RunID, held rail.Version
 
 // AskVersions asks the publisher for the versions behind a digest and hands them over in their turn.
 func (r *Reader) AskVersions(ctx context.Context, p rail.Partition, date rail.Date) error {
+	versions, err := r.conn.Versions(ctx, p, date)
+	if err != nil {
+		return err
+	}
+	return r.inLane(ctx, p, func() { r.sink.Versions(p, date, versions) })
+}
+
+// Versions asks the publisher for the versions of a partition's runs on a service date.
+func (c *Conn) Versions(ctx context.Context, p rail.Partition, date rail.Date) (*event.Versions, error) {
 	data, err := event.EncodeVersionsRequest(event.VersionsRequest{Partition: p, Date: date})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	answer, err := r.conn.nc.RequestWithContext(ctx, subjectVersions, data)
+	answer, err := c.nc.RequestWithContext(ctx, subjectVersions, data)
 	if err != nil {
-		return fmt.Errorf("ask for versions of %s: %w", date, err)
+		return nil, fmt.Errorf("ask for versions of %s: %w", date, err)
 	}
-	runs, err := event.DecodeVersions(answer.Data, formatOf(answer))
-	if err != nil {
-		return err
-	}
-	return r.inLane(ctx, p, func() { r.sink.Versions(p, date, runs) })
+	return event.DecodeVersions(answer.Data, formatOf(answer))
 }
 
 // IsMissing reports whether an error of FetchState or FetchPattern says that the stream has no such message.

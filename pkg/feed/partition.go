@@ -108,16 +108,17 @@ func (w *partitionWriter) digests(ctx context.Context, from rail.Date) error {
 	return w.publish(ctx, &event.DeltaBatch{Digests: all})
 }
 
-func (w *partitionWriter) versions(date rail.Date) []event.RunVersion {
+func (w *partitionWriter) versions(date rail.Date) *event.Versions {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	out := &event.Versions{Through: w.sequence.Load()}
 	day := w.published[date]
 	if day == nil {
-		return nil
+		return out
 	}
-	out := make([]event.RunVersion, 0, len(day.runs))
+	out.Runs = make([]event.RunVersion, 0, len(day.runs))
 	for run, v := range day.runs {
-		out = append(out, event.RunVersion{Run: run, Version: v})
+		out.Runs = append(out.Runs, event.RunVersion{Run: run, Version: v})
 	}
 	return out
 }

@@ -27,7 +27,7 @@ type Sink interface {
 	State(p rail.Partition, s *event.RunState)
 	Deltas(p rail.Partition, b *event.DeltaBatch, sequence uint64)
 	// Versions is the publisher's answer to Reader.AskVersions.
-	Versions(p rail.Partition, date rail.Date, runs []event.RunVersion)
+	Versions(p rail.Partition, date rail.Date, v *event.Versions)
 	// Broken is told of events that could not be understood: how many, where, and why.
 	Broken(p rail.Partition, events int, where Position, err error)
 	// Tick comes a few times a second, for what time alone does. Every delta up to sequence `through` that belongs to the partition was handed over before.

@@ -221,11 +221,11 @@ func (p *Publisher) answerVersions(m *nats.Msg) ([]byte, error) {
 	if err != nil || p.fenced.Load() {
 		return nil, err
 	}
-	runs := p.writers[request.Partition].versions(request.Date)
-	for i := range runs {
-		if s, ok := p.authority.State(runs[i].Run); ok {
-			runs[i].Present = s.Version
+	v := p.writers[request.Partition].versions(request.Date)
+	for i := range v.Runs {
+		if s, ok := p.authority.State(v.Runs[i].Run); ok {
+			v.Runs[i].Present = s.Version
 		}
 	}
-	return event.EncodeVersions(runs)
+	return event.EncodeVersions(v)
 }

@@ -126,6 +126,12 @@ type Policy struct {
 // Exact is the policy of a node that nobody has told anything: every answer exact, none kept by others, marked after 2 s (eight heartbeats), never refused.
 func Exact() *Policy { return &Policy{Defaults: Effects{DegradedAfter: 2 * time.Second}} }
 
+// Exact are the effects of an answer that nobody may keep: the rest is as it is.
+func (e Effects) Exact() Effects {
+	e.TTL, e.ClientMaxAge, e.StaleWhileRevalidate = TTL{}, 0, 0
+	return e
+}
+
 // None is the number of no rule.
 const None = -1
 

@@ -39,6 +39,8 @@ func (p Printer) Detail(dst []byte, d *view.Detail) []byte {
 func (p Printer) detailStatus(dst []byte, d *view.Detail) []byte {
 	status, reason := "OPEN", ""
 	switch {
+	case d.Hold.Suspended:
+		status, reason = "SUSPENDED", p.Reason(view.Reason{Kind: view.SaleSuspended, Notice: d.Hold.Reason})
 	case d.Health == replica.Quarantined:
 		status, reason = "UNKNOWN", p.Reason(view.Reason{Kind: view.NotVouchedFor})
 	case d.Sheet.Suspended:

@@ -49,6 +49,8 @@ func (r *Replica) Tick(p rail.Partition, through uint64) {
 	w := r.writers[p]
 	defer w.settle()
 	w.replica.freshness.reached(w.proof, through)
+	w.due()
+	w.purge()
 	if len(w.troubled) > 0 {
 		w.tend()
 	}
@@ -82,7 +84,7 @@ func (w *writer) mend(e *entry, now time.Time) {
 	switch {
 	case t.waiting != nil:
 		want.kind, want.pattern = fetchPattern, t.waiting.Pattern
-	case t.tries > 0:
+	case t.tries > 0, t.purged: // the stream's last state is older than what is to be replaced
 		want.kind = askState
 	}
 	if !w.replica.ask(want) {
@@ -128,6 +130,37 @@ func (w *writer) compare(p rail.Partition, digests []event.Digest) {
 	}
 }
 
+// Purge has a run read anew from the booking system, as if nothing of it were known (R11); false if the replica has none of that id. Until it comes the run is behind. Safe for
+// concurrent use.
+func (r *Replica) Purge(id rail.RunID) bool {
+	if r.Run(id) == nil {
+		return false
+	}
+	w := r.writers[id.Partition()]
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unwanted = append(w.unwanted, id)
+	return true
+}
+
+// purge begins with what Purge was told.
+func (w *writer) purge() {
+	w.mu.Lock()
+	unwanted := w.unwanted
+	w.unwanted = nil
+	w.mu.Unlock()
+	for _, id := range unwanted {
+		e := w.entries[id]
+		if e == nil || e.run.Sheet() == nil {
+			continue // its day has ended
+		}
+		t := e.troubled(w)
+		t.purged, t.tries, t.next = true, 0, w.replica.opts.Clock()
+		w.judge(e)
+		w.mend(e, t.next)
+	}
+}
+
 // audited reports whether a run of the date is under suspicion from an earlier round.
 func (w *writer) audited(date rail.Date) bool {
 	for e := range w.troubled {
@@ -138,15 +171,34 @@ func (w *writer) audited(date rail.Date) bool {
 	return false
 }
 
-// Versions holds the runs of a service date against the publisher's list (R10). A higher version in it is one that was lost: the run is behind.
-// Ours above what the booking system holds, or a run that is not in the list, cannot be mended by an event: if it stays so, the run is quarantined.
-func (r *Replica) Versions(p rail.Partition, date rail.Date, runs []event.RunVersion) {
+// Versions holds the runs of a service date against the publisher's list (R10), once the deltas of which it tells have been read: the reply may overtake them.
+func (r *Replica) Versions(p rail.Partition, date rail.Date, v *event.Versions) {
 	w := r.writers[p]
 	defer w.settle()
+	if v.Through > w.proof.applied.Load() {
+		w.early[date] = v
+		return
+	}
+	w.match(date, v.Runs)
+}
+
+// due holds the lists that came too early against the runs, if it is time.
+func (w *writer) due() {
+	for date, v := range w.early {
+		if v.Through <= w.proof.applied.Load() {
+			delete(w.early, date)
+			w.match(date, v.Runs)
+		}
+	}
+}
+
+// match holds the runs of a date against a list. A higher version in it is one that was lost: the run is behind. Ours above what the booking system holds, or a run that is not in the
+// list, cannot be mended by an event: if it stays so, the run is quarantined.
+func (w *writer) match(date rail.Date, runs []event.RunVersion) {
 	present := make(map[rail.RunID]rail.Version, len(runs))
 	lost, odd := 0, 0
 	for _, l := range runs {
-		if l.Run.Date != date || l.Run.Partition() != p {
+		if l.Run.Date != date || w.replica.writers[l.Run.Partition()] != w {
 			continue
 		}
 		present[l.Run] = l.Version
@@ -165,11 +217,11 @@ func (r *Replica) Versions(p rail.Partition, date rail.Date, runs []event.RunVer
 		}
 	}
 	if lost+odd > 0 {
-		r.opts.OnFault(Fault{Kind: "digest", Err: fmt.Errorf("partition %d of %s: %d runs behind the publisher's list, %d ahead of it or not in it", p, date, lost, odd)})
+		w.replica.opts.OnFault(Fault{Kind: "digest", Err: fmt.Errorf("%s: %d runs behind the publisher's list, %d ahead of it or not in it", date, lost, odd)})
 	}
 }
 
-// audit notes what the list says of a run whose Version is not below it; true if it is odd.
+// audit notes what the list says of a run whose Version is not below it; true if it has been odd before: a run that sells may be ahead of any list for a moment.
 func (w *writer) audit(e *entry, theirs rail.Version) bool {
 	ours := e.run.version()
 	if !ours.Above(theirs) {
@@ -193,5 +245,5 @@ func (w *writer) audit(e *entry, theirs rail.Version) bool {
 		}
 		w.quarantine(e, why)
 	}
-	return true
+	return t.ahead.rounds > 1
 }

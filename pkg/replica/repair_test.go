@@ -98,7 +98,7 @@ func TestDigest(t *testing.T) {
 	if kinds := g.asked(); !slices.Equal(kinds, []repairKind{askVersions}) || g.replica.Stats().Differing != 1 {
 		t.Errorf("a digest that differs asked for %v", kinds)
 	}
-	g.replica.Versions(g.part, g.run.Date, []event.RunVersion{theirs})
+	g.replica.Versions(g.part, g.run.Date, &event.Versions{Runs: []event.RunVersion{theirs}})
 	if g.replica.Run(g.run).Health() != Behind || len(g.faults) != 1 || g.faults[0].Kind != "digest" {
 		t.Errorf("%s, faults %v", g.replica.Run(g.run).Health(), g.faults)
 	}
@@ -108,10 +108,97 @@ func TestDigest(t *testing.T) {
 	}
 }
 
+// R10: a list that overtakes the deltas of which it tells is held against the runs when these have come: nothing is behind that is only on its way.
+func TestListOvertakesDeltas(t *testing.T) {
+	g := newRig(t)
+	g.take(g.state(v(1, 5), 100))
+	g.ready()
+	g.replica.Versions(g.part, g.run.Date, &event.Versions{Through: g.seq + 1, Runs: []event.RunVersion{{Run: g.run, Version: v(1, 6), Present: v(1, 6)}}})
+	if h := g.replica.Run(g.run).Health(); h != Live || len(g.faults) > 0 {
+		t.Fatalf("%s before the delta could come; faults %v", h, g.faults)
+	}
+	g.deltas(g.sale(v(1, 6), 1))
+	if h := g.replica.Run(g.run).Health(); h != Live || len(g.faults) > 0 || g.remaining() != 99 {
+		t.Errorf("%s after the delta; faults %v", h, g.faults)
+	}
+	g.replica.Versions(g.part, g.run.Date, &event.Versions{Through: g.seq + 1, Runs: []event.RunVersion{{Run: g.run, Version: v(1, 7), Present: v(1, 7)}}})
+	g.deltas() // the message of which it tells, without what should be in it
+	if h := g.replica.Run(g.run).Health(); h != Behind || len(g.faults) != 1 {
+		t.Errorf("%s, though a delta was lost; faults %v", h, g.faults)
+	}
+}
+
+// R11: a purged run is behind until its state comes, even at the held Version; an older one does not take its place, and what others tell of it meanwhile is kept.
+func TestPurge(t *testing.T) {
+	g := newRig(t)
+	g.take(g.state(v(1, 5), 100))
+	g.ready()
+	wrong := g.replica.Run(g.run)
+	if g.replica.Purge(rail.RunID{Date: g.run.Date, Trip: "nobody"}) || !g.replica.Purge(g.run) {
+		t.Fatal("which runs there are")
+	}
+	if kinds := g.tick(0); !slices.Equal(kinds, []repairKind{askState}) || wrong.Health() != Behind {
+		t.Fatalf("asked for %v, %s", kinds, wrong.Health())
+	}
+	g.take(g.state(v(1, 4), 1))
+	if wrong.Health() != Behind || g.remaining() != 100 {
+		t.Errorf("an older state: %s with %d", wrong.Health(), g.remaining())
+	}
+	g.take(g.state(v(1, 5), 90))
+	if wrong.Health() != Live || g.remaining() != 90 {
+		t.Errorf("a state as old: %s with %d", wrong.Health(), g.remaining())
+	}
+	g.take(g.state(v(1, 5), 80))
+	if g.remaining() != 90 {
+		t.Errorf("a state as old, which nobody wants: %d", g.remaining())
+	}
+	g.replica.Purge(g.run)
+	g.tick(0)
+	g.deltas(g.sale(v(1, 6), 1))
+	if wrong.Health() != Behind || g.remaining() != 89 {
+		t.Errorf("a delta: %s with %d", wrong.Health(), g.remaining())
+	}
+	g.take(g.state(v(1, 8), 70))
+	if wrong.Health() != Live || g.remaining() != 70 {
+		t.Errorf("a newer state: %s with %d", wrong.Health(), g.remaining())
+	}
+	g.balanced()
+}
+
+// Two replicas that hold the same have equal sums; a number, a Version or a reason that differs shows.
+func TestSums(t *testing.T) {
+	sum := func(change func(g *rig)) Sum {
+		g := newRig(t)
+		change(g)
+		all := g.replica.Sums(g.part, g.run.Date)
+		if len(all) != 1 || all[0].Run != g.run || all[0].Content == 0 {
+			t.Fatalf("%+v", all)
+		}
+		return all[0]
+	}
+	one := sum(func(g *rig) { g.take(g.state(v(1, 6), 99)) })
+	if two := sum(func(g *rig) { g.take(g.state(v(1, 5), 100)); g.deltas(g.sale(v(1, 6), 1)) }); one != two {
+		t.Errorf("by a state %+v, by a delta %+v", one, two)
+	}
+	for name, change := range map[string]func(g *rig){
+		"count":   func(g *rig) { g.take(g.state(v(1, 6), 98)) },
+		"version": func(g *rig) { g.take(g.state(v(1, 7), 99)) },
+		"reason": func(g *rig) {
+			s := g.state(v(1, 6), 99)
+			s.Suspended, s.Reason = true, "snow"
+			g.take(s)
+		},
+	} {
+		if other := sum(change); other == one {
+			t.Errorf("%s: equal", name)
+		}
+	}
+}
+
 // R10: a run that the publisher knows and the node has never heard of.
 func TestDigestFindsLostRun(t *testing.T) {
 	g := newRig(t).ready()
-	g.replica.Versions(g.part, g.run.Date, []event.RunVersion{{Run: g.run, Version: v(1, 1)}})
+	g.replica.Versions(g.part, g.run.Date, &event.Versions{Runs: []event.RunVersion{{Run: g.run, Version: v(1, 1)}}})
 	if g.replica.Day(g.run.Date).Complete() || !slices.Equal(g.tick(time.Second), []repairKind{fetchState}) {
 		t.Error("the lost run is not fetched")
 	}
@@ -132,7 +219,7 @@ func TestDigestFindsOlderHistory(t *testing.T) {
 				if kinds := g.asked(); !slices.Equal(kinds, []repairKind{askVersions}) {
 					t.Fatalf("round %d asked for %v", round, kinds)
 				}
-				g.replica.Versions(g.part, g.run.Date, list)
+				g.replica.Versions(g.part, g.run.Date, &event.Versions{Runs: list})
 			}
 			if h := g.replica.Run(g.run).Health(); h != Quarantined {
 				t.Fatalf("still %s", h)

@@ -18,6 +18,7 @@
 //	    its age; meanwhile the old replica answers, marked degraded. It is noticed by a look at the streams, by their births in the heartbeats, by
 //	    a mark that goes back, and by a publisher that says it has published everything again.
 //	R10 A digest of the publisher's that differs at the same point is said so, and the runs that differ are repaired.
+//	R11 A run that an operator has purged is behind until a RunState comes that is not older than what is held, which then takes its place.
 package replica
 
 import (
@@ -44,6 +45,8 @@ type Options struct {
 	OnFault func(Fault)
 	// Jitter returns a number in [0, 1); default random. It spreads repairs over time.
 	Jitter func() float64
+	// Holds are what operators have decided about runs; default none.
+	Holds *Holds
 	// Between, if set, stands between the feed and each replica that a Follower loads: a test loses, doubles and reorders events there.
 	Between func(feed.Sink) feed.Sink
 }
@@ -60,6 +63,9 @@ func (o Options) orDefault() Options {
 	}
 	if o.Jitter == nil {
 		o.Jitter = rand.Float64
+	}
+	if o.Holds == nil {
+		o.Holds = &Holds{}
 	}
 	if o.Between == nil {
 		o.Between = func(s feed.Sink) feed.Sink { return s }
@@ -105,7 +111,7 @@ func New(o Options) *Replica {
 	r.freshness.clock = r.opts.Clock
 	r.location.Store(time.UTC) // until a network comes
 	for p := range r.writers {
-		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}, told: map[rail.Date]bool{}, digests: map[rail.Date]*event.Digest{}}
+		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}, told: map[rail.Date]bool{}, early: map[rail.Date]*event.Versions{}, digests: map[rail.Date]*event.Digest{}}
 	}
 	return r
 }

@@ -16,20 +16,22 @@ import (
 // maxHeld is the most deltas of a run kept aside. A publisher's RunState every 200 deltas covers more than they can span.
 const maxHeld = 512
 
-// writer is the writing side of one partition. All but stats belongs to the partition's one goroutine.
+// writer is the writing side of one partition. All but what is guarded belongs to the partition's one goroutine.
 type writer struct {
 	replica  *Replica
 	proof    *proof
 	entries  map[rail.RunID]*entry
 	troubled map[*entry]struct{}
 	apply    inventory.Writer
-	tally    Stats                       // of the event under way
-	closed   uint64                      // days that forget has seen let go
-	told     map[rail.Date]bool          // days of which a digest was equal
-	digests  map[rail.Date]*event.Digest // of what is shown (R10), kept up to date: to sum it up anew would stop the lane for milliseconds
+	tally    Stats                         // of the event under way
+	closed   uint64                        // days that forget has seen let go
+	told     map[rail.Date]bool            // days of which a digest was equal
+	early    map[rail.Date]*event.Versions // lists of what has not been read yet
+	digests  map[rail.Date]*event.Digest   // of what is shown (R10), kept up to date: to sum it up anew would stop the lane for milliseconds
 
-	mu    sync.Mutex // guards stats
-	stats Stats
+	mu       sync.Mutex // guards what follows
+	stats    Stats
+	unwanted []rail.RunID // to be read anew (R11)
 
 	finding sync.RWMutex // guards entries against those who find: the writer changes them under it, and reads them without
 }
@@ -63,6 +65,7 @@ type trouble struct {
 	tries      int
 	next       time.Time // of the next repair
 	ahead      auditor   // what digests said
+	purged     bool      // to be read anew, whatever its Version (R11)
 }
 
 // State takes a RunState (R1).
@@ -89,6 +92,9 @@ func (r *Replica) Deltas(p rail.Partition, b *event.DeltaBatch, sequence uint64)
 		r.freshness.hear(w.proof, b)
 	}
 	w.replica.freshness.reached(w.proof, sequence)
+	if len(w.early) > 0 {
+		w.due()
+	}
 }
 
 // settle makes the tally of an event visible at once (R5).
@@ -115,7 +121,7 @@ func (w *writer) entry(id rail.RunID) *entry {
 }
 
 func (w *writer) state(e *entry, s *event.RunState) {
-	if t := e.trouble; !s.Version.Above(e.run.version()) || t != nil && t.waiting != nil && !s.Version.Above(t.waiting.Version) {
+	if t := e.trouble; !e.wants(s.Version) || t != nil && t.waiting != nil && !s.Version.Above(t.waiting.Version) {
 		w.tally.Duplicate++
 		return
 	}
@@ -133,6 +139,12 @@ func (w *writer) state(e *entry, s *event.RunState) {
 	}
 	w.tally.Applied++
 	w.install(e, line, sheet)
+}
+
+// wants reports whether a RunState of a Version is to be taken: one above the held (R1), or as high if the run was purged (R11).
+func (e *entry) wants(v rail.Version) bool {
+	held := e.run.version()
+	return v.Above(held) || v == held && e.trouble != nil && e.trouble.purged
 }
 
 func (e *entry) hear(v rail.Version) {
@@ -190,7 +202,7 @@ func (w *writer) install(e *entry, line *line, sheet *Sheet) {
 		d.Move(e.run.ID, held, sheet.Version())
 	}
 	if t := e.trouble; t != nil {
-		t.quarantine, t.ahead = nil, auditor{}
+		t.quarantine, t.ahead, t.purged = nil, auditor{}, false
 		if t.waiting != nil { // of a lower Version, or it would have been taken instead
 			w.tally.Held--
 			w.tally.Duplicate++
@@ -341,7 +353,7 @@ func (w *writer) judge(e *entry) {
 	switch {
 	case e.quarantined():
 		now = Quarantined
-	case e.heard.Above(e.run.version()):
+	case e.heard.Above(e.run.version()), e.trouble != nil && e.trouble.purged:
 		now = Behind
 		e.troubled(w)
 	}
@@ -398,6 +410,7 @@ func (w *writer) forget() {
 		w.finding.Unlock()
 		delete(w.told, id.Date)
 		delete(w.digests, id.Date)
+		delete(w.early, id.Date)
 		e.run.sheet.Store(nil) // an answer that is kept must not keep the day's memory
 		e.run.changed()
 	}

@@ -29,7 +29,18 @@ var (
 //
 // Each run is at version 1/1. A State or Deltas call on the replica changes it.
 func Railway(clock func() time.Time) *replica.Replica {
-	r := replica.New(replica.Options{Clock: clock, Jitter: func() float64 { return 0 }})
+	return railwayWith(replica.Options{Clock: clock})
+}
+
+// Held is Railway in the Morning, under holds.
+func Held(holds *replica.Holds) *replica.Replica {
+	return railwayWith(replica.Options{Clock: func() time.Time { return Morning }, Holds: holds})
+}
+
+func railwayWith(o replica.Options) *replica.Replica {
+	clock := o.Clock
+	o.Jitter = func() float64 { return 0 }
+	r := replica.New(o)
 	r.Network(Network())
 	for _, s := range railway() {
 		r.Pattern(s.pattern)

@@ -15,6 +15,7 @@ type Detail struct {
 	Version rail.Version
 	Health  replica.Health
 	Sheet   *replica.Sheet
+	Hold    replica.Hold
 	ODs     []ODOffer
 }
 
@@ -33,7 +34,7 @@ func Whole(r *replica.Replica, id rail.RunID, now time.Time) *Detail {
 	var d *Detail
 	for range attempts {
 		before := run.Changes()
-		if d = detail(run, r.Index().Location(), now); d == nil || before%2 == 0 && run.Changes() == before {
+		if d = detail(run, r.Holds(), r.Index().Location(), now); d == nil || before%2 == 0 && run.Changes() == before {
 			break
 		}
 		runtime.Gosched()
@@ -41,15 +42,15 @@ func Whole(r *replica.Replica, id rail.RunID, now time.Time) *Detail {
 	return d
 }
 
-func detail(run *replica.Run, loc *time.Location, now time.Time) *Detail {
+func detail(run *replica.Run, holds *replica.HoldTable, loc *time.Location, now time.Time) *Detail {
 	sheet := run.Sheet()
 	if sheet == nil {
 		return nil // its day has just ended
 	}
-	d := &Detail{Run: run.ID, Version: sheet.Version(), Health: run.Health(), Sheet: sheet, ODs: make([]ODOffer, 0, timetable.NumODs(len(sheet.Pattern.Stops)))}
+	d := &Detail{Run: run.ID, Version: sheet.Version(), Health: run.Health(), Sheet: sheet, Hold: holds.Of(run.ID), ODs: make([]ODOffer, 0, timetable.NumODs(len(sheet.Pattern.Stops)))}
 	stops := sheet.Pattern.Stops
 	for from := range stops[:len(stops)-1] {
-		j := judge(run, sheet, run.ID.Date.At(stops[from].Depart, loc), now)
+		j := judge(run, sheet, &d.Hold, run.ID.Date.At(stops[from].Depart, loc), now)
 		for to := from + 1; to < len(stops); to++ {
 			if stops[from].NoBoarding || stops[to].NoAlighting {
 				continue

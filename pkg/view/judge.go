@@ -17,8 +17,8 @@ type judgement struct {
 	next   time.Time // when the clock alone changes this; zero for never
 }
 
-// judge looks at the run as a whole. Quarantine stands above suspension, suspension above the sale's times.
-func judge(run *replica.Run, sheet *replica.Sheet, depart, now time.Time) judgement {
+// judge looks at the run as a whole. An operator's word stands above quarantine, quarantine above suspension, suspension above the sale's times.
+func judge(run *replica.Run, sheet *replica.Sheet, hold *replica.Hold, depart, now time.Time) judgement {
 	j := judgement{sheet: sheet}
 	closes := depart.Add(-time.Duration(sheet.SaleClosesBefore) * time.Minute)
 	switch {
@@ -32,6 +32,8 @@ func judge(run *replica.Run, sheet *replica.Sheet, depart, now time.Time) judgem
 		j.open, j.next = true, closes
 	}
 	switch {
+	case hold.Suspended:
+		j.open, j.state, j.reason = false, rail.Suspended, Reason{Kind: SaleSuspended, Notice: hold.Reason}
 	case run.Health() == replica.Quarantined:
 		j.open, j.state, j.reason = false, rail.Unknown, Reason{Kind: NotVouchedFor}
 	case sheet.Suspended:

@@ -6,6 +6,7 @@
 //	V2 An Answer with Behind unset equals the replica at one moment: no run of it changed while it was read.
 //	V3 An Answer changes by the clock alone at ValidUntil, not before.
 //	V4 A state other than Available and Low carries a Reason; a run that has left the from stop is not listed.
+//	V5 What operators have decided about a run stands above what the replica holds of it.
 package view
 
 import (
@@ -64,12 +65,15 @@ type Answer struct {
 	Lagging bool
 	// ValidUntil is the next moment at which the clock alone changes the answer; zero if there is none.
 	ValidUntil time.Time
+	// Pinned: operators want the answer to be exact, whatever TTL it has.
+	Pinned bool
 	// Opens is when the sale of a run of the answer opens next, Opened when one opened last; zero for none.
 	Opens, Opened time.Time
 
 	// What the answer was made of, by which Current finds out whether it still holds.
 	replica  *replica.Replica
 	index    *timetable.Index
+	holds    *replica.HoldTable
 	calendar replica.Calendar
 	days     []*replica.Day // on which the runs may have left their origin
 	runs     []found
@@ -79,11 +83,11 @@ type Answer struct {
 
 // Current reports whether Look would give the same answer now: one atomic load for each run.
 func (a *Answer) Current(r *replica.Replica, now time.Time) bool {
-	return a.replica == r && a.index == r.Index() && (a.ValidUntil.IsZero() || now.Before(a.ValidUntil)) && a.unchanged()
+	return a.Of(r) && a.index == r.Index() && (a.ValidUntil.IsZero() || now.Before(a.ValidUntil)) && a.unchanged()
 }
 
-// Of reports whether the answer was read from a replica.
-func (a *Answer) Of(r *replica.Replica) bool { return a.replica == r }
+// Of reports whether the answer was read from a replica, with the holds that are in force.
+func (a *Answer) Of(r *replica.Replica) bool { return a.replica == r && a.holds == r.Holds() }
 
 // Categories are those of the trains that the answer was read from, each once.
 func (a *Answer) Categories() (all []string) {
@@ -239,7 +243,7 @@ func (s *Scratch) Look(r *replica.Replica, q *Query, now time.Time, before *Answ
 
 // read fills the answer. What it is held against is taken first (V2).
 func (s *Scratch) read(a *Answer, r *replica.Replica, q *Query, now time.Time, before *Answer) {
-	*a = Answer{replica: r, index: r.Index(), calendar: r.Calendar()}
+	*a = Answer{replica: r, index: r.Index(), holds: r.Holds(), calendar: r.Calendar()}
 	if before != nil && before.lists(a) {
 		a.days, a.runs, a.listed = before.days, before.runs, before.listed
 	} else {
@@ -309,17 +313,22 @@ func (s *Scratch) add(a *Answer, q *Query, f *found, now time.Time) {
 		return // it changed its pattern meanwhile; the stamp shows it
 	}
 	start, health := s.startOf(f.run.ID.Date, a.index.Location()), f.run.Health()
+	hold := a.holds.Of(f.run.ID)
 	o := Offer{
-		Run: f.run.ID, Pattern: sheet.Pattern, Version: sheet.Version(), From: f.leg.From, To: f.leg.To, Suspended: sheet.Suspended, Notice: sheet.Reason,
+		Run: f.run.ID, Pattern: sheet.Pattern, Version: sheet.Version(), From: f.leg.From, To: f.leg.To, Suspended: sheet.Suspended || hold.Suspended, Notice: sheet.Reason,
 		Depart: start.Add(time.Duration(f.leg.Depart()) * time.Minute), Arrive: start.Add(time.Duration(f.leg.Arrive()) * time.Minute),
 		Behind: health != replica.Live,
+	}
+	if hold.Suspended {
+		o.Notice = hold.Reason
 	}
 	a.Behind = a.Behind || o.Behind
 	a.Lagging = a.Lagging || health == replica.Behind
 	if !now.Before(o.Depart) {
 		return
 	}
-	j := judge(f.run, sheet, o.Depart, now)
+	a.Pinned = a.Pinned || hold.Pinned
+	j := judge(f.run, sheet, &hold, o.Depart, now)
 	first := len(s.classes)
 	s.classes = j.classes(s.classes, o.From, o.To, q.Classes)
 	o.Classes = s.classes[first:len(s.classes):len(s.classes)]

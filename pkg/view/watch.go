@@ -34,7 +34,7 @@ func NewWatch(q *Query) *Watch { return &Watch{query: q} }
 
 // Current reports whether Look would find nothing: one atomic load for each run.
 func (w *Watch) Current(r *replica.Replica, now time.Time) bool {
-	if !w.lists(r) || !w.holds(now) {
+	if !w.lists(r) || !w.holds(r, now) {
 		return false
 	}
 	for i := range w.seen {
@@ -55,8 +55,8 @@ func (w *Watch) Look(s *Scratch, r *replica.Replica, now time.Time, relist func(
 			relist()
 			w.list(r)
 		}
-		if !w.holds(now) {
-			w.forget()
+		if !w.holds(r, now) {
+			w.forget(r)
 		}
 		if torn = w.read(s, now, show); torn {
 			runtime.Gosched() // a writer may have been stopped in the middle of a change
@@ -71,21 +71,21 @@ func (w *Watch) lists(r *replica.Replica) bool {
 	return a.replica == r && a.index == r.Index() && a.calendar == r.Calendar() && a.listed == a.generations()
 }
 
-// holds reports whether the clock alone has changed nothing (V3).
-func (w *Watch) holds(now time.Time) bool {
-	return w.at.ValidUntil.IsZero() || now.Before(w.at.ValidUntil)
+// holds reports whether neither the clock (V3) nor an operator (V5) has changed anything.
+func (w *Watch) holds(r *replica.Replica, now time.Time) bool {
+	return w.at.holds == r.Holds() && (w.at.ValidUntil.IsZero() || now.Before(w.at.ValidUntil))
 }
 
 func (w *Watch) list(r *replica.Replica) {
 	w.at = Answer{replica: r, index: r.Index(), calendar: r.Calendar()}
 	w.at.find(w.query)
 	w.seen, w.order = make([]sighting, len(w.at.runs)), w.order[:0]
-	w.forget()
+	w.forget(r)
 }
 
 // forget lets the next look read all runs.
-func (w *Watch) forget() {
-	w.at.ValidUntil = time.Time{}
+func (w *Watch) forget(r *replica.Replica) {
+	w.at.ValidUntil, w.at.holds = time.Time{}, r.Holds()
 	for i := range w.seen {
 		w.seen[i].changes = unseen
 	}

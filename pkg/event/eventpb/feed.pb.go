@@ -1737,9 +1737,11 @@ func (x *VersionsRequest) GetDate() string {
 
 // VersionsReply lists all runs of a service date within a partition.
 type VersionsReply struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Runs          []*RunVersion          `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
-	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Runs   []*RunVersion          `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The partition's last message of the delta stream of which the versions are: a node that has not come so far is not behind. 0: not told.
+	Through       uint64 `protobuf:"varint,3,opt,name=through,proto3" json:"through,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1786,6 +1788,13 @@ func (x *VersionsReply) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *VersionsReply) GetThrough() uint64 {
+	if x != nil {
+		return x.Through
+	}
+	return 0
 }
 
 // RunVersion is the last published version of a run.
@@ -2098,10 +2107,11 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"C\n" +
 	"\x0fVersionsRequest\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x12\n" +
-	"\x04date\x18\x02 \x01(\tR\x04date\"R\n" +
+	"\x04date\x18\x02 \x01(\tR\x04date\"l\n" +
 	"\rVersionsReply\x12)\n" +
 	"\x04runs\x18\x01 \x03(\v2\x15.yupiao.v1.RunVersionR\x04runs\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"z\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\athrough\x18\x03 \x01(\x04R\athrough\"z\n" +
 	"\n" +
 	"RunVersion\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12,\n" +
