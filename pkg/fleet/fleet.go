@@ -9,6 +9,7 @@
 //	F3 A version is stored only on top of the one that its author saw. None is changed or removed afterwards: to go back is a new version.
 //	F4 What was stored last holds on every node that reaches the server within a second, and on a node that starts before it answers anybody.
 //	F5 A server that is away, or has lost the settings, changes nothing.
+//	F6 Holds of runs are stored whole, one version upon the other, and hold everywhere as F4 says. An act tells of each node whether it has it.
 package fleet
 
 import (
@@ -67,7 +68,7 @@ const (
 	longestWrite = 128 << 10
 )
 
-func decode(s *feed.Settings) (*Version, error) {
+func decode(s *feed.Stored) (*Version, error) {
 	var r record
 	if err := json.Unmarshal(s.Data, &r); err != nil {
 		return nil, fmt.Errorf("shared settings, version %d: not JSON as this program writes it: %w", s.Sequence, err)
@@ -142,6 +143,9 @@ type Status struct {
 	HitRatio float64  `json:"hit_ratio"`
 	CPU      float64  `json:"cpu"`
 	Settings Settings `json:"settings"`
+	// HoldsVersion is that of the holds in force, 0 for none; Holds how many runs are held.
+	HoldsVersion uint64 `json:"holds_version,omitempty"`
+	Holds        int    `json:"holds,omitempty"`
 }
 
 // Settings are those in force on a node.

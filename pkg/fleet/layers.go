@@ -61,7 +61,7 @@ func (l *Layers) hold(v *Version, d *policy.Document) {
 
 // Share takes what was stored last, nil for nothing (F5). The error says why it is refused; then everything stays as it is (F2). Changed says that it is new,
 // refused or not.
-func (l *Layers) Share(s *feed.Settings) (changed bool, err error) {
+func (l *Layers) Share(s *feed.Stored) (changed bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s == nil || s.Sequence == l.seen && s.At.Equal(l.seenAt) {

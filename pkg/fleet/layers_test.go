@@ -20,9 +20,9 @@ func own() *config.Node {
 
 var stored = time.Date(2026, 12, 1, 6, 0, 0, 0, time.UTC)
 
-func version(number uint64, document string) *feed.Settings {
+func version(number uint64, document string) *feed.Stored {
 	data, _ := (&Proposal{Document: document, By: "ann"}).encode()
-	return &feed.Settings{Sequence: number, At: stored.Add(time.Duration(number) * time.Second), Data: data}
+	return &feed.Stored{Sequence: number, At: stored.Add(time.Duration(number) * time.Second), Data: data}
 }
 
 // from is where each value comes from, and what it is.
@@ -87,17 +87,17 @@ func TestRefused(t *testing.T) {
 	}
 	newer, _ := json.Marshal(map[string]any{"format": 2, "by": "bob", "document": "x"})
 	for name, c := range map[string]struct {
-		stored feed.Settings
+		stored feed.Stored
 		want   string
 	}{
 		"an unknown key":  {*version(2, "freshness:\n  tttl: 1s\n"), "shared settings, version 2:2: unknown key freshness.tttl"},
 		"a dead rule":     {*version(2, "rules:\n  - name: a\n    ttl: 1s\n  - name: b\n    ttl: 2s\n"), "shared settings, version 2:4: rules[1] (b) can never match"},
 		"no YAML":         {*version(2, "rules: ["), "version 2:1: not YAML"},
 		"another's key":   {*version(2, "http:\n  address: 1.2.3.4:5\n"), "unknown key http"},
-		"a newer program": {feed.Settings{Sequence: 2, At: stored, Data: newer}, "format 2, and this program knows 1"},
-		"no JSON":         {feed.Settings{Sequence: 2, At: stored, Data: []byte("freshness:")}, "version 2: not JSON"},
-		"nothing":         {feed.Settings{Sequence: 2, At: stored}, "version 2: not JSON"},
-		"no format":       {feed.Settings{Sequence: 2, At: stored, Data: []byte("{}")}, "format is 0; want 1"},
+		"a newer program": {feed.Stored{Sequence: 2, At: stored, Data: newer}, "format 2, and this program knows 1"},
+		"no JSON":         {feed.Stored{Sequence: 2, At: stored, Data: []byte("freshness:")}, "version 2: not JSON"},
+		"nothing":         {feed.Stored{Sequence: 2, At: stored}, "version 2: not JSON"},
+		"no format":       {feed.Stored{Sequence: 2, At: stored, Data: []byte("{}")}, "format is 0; want 1"},
 	} {
 		changed, err := l.Share(&c.stored)
 		if !changed || err == nil || !strings.Contains(err.Error(), c.want) {
@@ -172,7 +172,7 @@ func TestProposals(t *testing.T) {
 	if err != nil || p.validate() != nil {
 		t.Fatal(err, p.validate())
 	}
-	v, err := decode(&feed.Settings{Sequence: 5, At: stored, Data: data})
+	v, err := decode(&feed.Stored{Sequence: 5, At: stored, Data: data})
 	if want := (Version{Number: 5, At: stored, By: p.By, Note: p.Note, Restores: 4, Document: p.Document}); err != nil || !reflect.DeepEqual(*v, want) {
 		t.Errorf("%v: %+v", err, v)
 	}
@@ -192,7 +192,7 @@ func FuzzShare(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		l := NewLayers(own())
 		before := l.Policy()
-		_, err := l.Share(&feed.Settings{Sequence: 1, At: stored, Data: data})
+		_, err := l.Share(&feed.Stored{Sequence: 1, At: stored, Data: data})
 		if err != nil && l.Policy() != before || l.Policy().Validate() != nil {
 			t.Errorf("%v: %+v", err, l.Policy())
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/policy"
+	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/trial"
 )
 
@@ -28,6 +29,9 @@ type MemberOptions struct {
 	Status func() Status
 	// Try tells what a policy would do, beside the one in force.
 	Try func(tried *policy.Policy) (*trial.Report, error)
+	// Replica to act on; nil while there is none. Holds are those of it.
+	Replica func() *replica.Replica
+	Holds   *replica.Holds
 	// Changed, if set, is called when other shared settings are in force.
 	Changed func()
 	Log     *slog.Logger
@@ -37,12 +41,20 @@ type MemberOptions struct {
 type Member struct {
 	o  MemberOptions
 	id atomic.Pointer[string]
+	// held is what was stored last and is in force; nil for none.
+	held atomic.Pointer[Holding]
 }
 
 // NewMember makes a member. Run it.
 func NewMember(o MemberOptions) *Member {
 	if o.Changed == nil {
 		o.Changed = func() {}
+	}
+	if o.Replica == nil {
+		o.Replica = func() *replica.Replica { return nil }
+	}
+	if o.Holds == nil {
+		o.Holds = &replica.Holds{}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -53,11 +65,14 @@ func NewMember(o MemberOptions) *Member {
 // Run follows the shared settings and answers operators until ctx ends (nil).
 func (m *Member) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return m.o.Conn.WatchSettings(ctx, lookEvery, m.Look) })
+	group.Go(func() error { return m.o.Conn.Watch(ctx, feed.SharedSettings, lookEvery, m.lookSettings) })
+	group.Go(func() error { return m.o.Conn.Watch(ctx, feed.SharedHolds, lookEvery, m.lookHolds) })
+	verbs := m.runVerbs()
+	verbs[verbStatus], verbs[verbCheck], verbs[verbTry] = m.status, m.check, m.try
 	group.Go(func() error {
 		return m.o.Conn.ServeOperators(ctx, feed.Service{
 			Version: semantic(m.o.Program), About: map[string]string{"name": m.o.Name, "program": m.o.Program},
-			Verbs: map[string]func(context.Context, []byte) ([]byte, error){verbStatus: m.status, verbCheck: m.check, verbTry: m.try},
+			Verbs: verbs,
 		}, func(id string) { m.id.Store(&id) })
 	})
 	return group.Wait()
@@ -77,9 +92,14 @@ const patience = 2 * time.Second
 
 // Look takes what is stored now. A server that does not answer changes nothing (F5).
 func (m *Member) Look(ctx context.Context) {
+	m.lookSettings(ctx)
+	m.lookHolds(ctx)
+}
+
+func (m *Member) lookSettings(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	s, err := m.o.Conn.LastSettings(ctx)
+	s, err := m.o.Conn.Last(ctx, feed.SharedSettings)
 	if err != nil {
 		return // the feed's own log tells of a lost connection
 	}
@@ -99,6 +119,9 @@ func (m *Member) Status() Status {
 	s.Name, s.Program = m.o.Name, m.o.Program
 	if id := m.id.Load(); id != nil {
 		s.ID = *id
+	}
+	if h := m.held.Load(); h != nil {
+		s.HoldsVersion, s.Holds = h.Number, len(h.Runs)
 	}
 	return s
 }

@@ -58,7 +58,7 @@ func decodeStatus(data []byte) (*Status, error) {
 
 // History is so many of the last versions, the newest first. A version that this program cannot read is an error, ErrNewer perhaps.
 func (o *Operator) History(ctx context.Context, most int) ([]Version, error) {
-	stored, err := o.conn.SettingsHistory(ctx, most)
+	stored, err := o.conn.History(ctx, feed.SharedSettings, most)
 	if err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (o *Operator) store(ctx context.Context, p Proposal) (number uint64, err er
 	if err != nil {
 		return 0, err
 	}
-	number, err = o.conn.StoreSettings(ctx, data, p.After)
+	number, err = o.conn.Store(ctx, feed.SharedSettings, data, p.After)
 	if errors.Is(err, feed.ErrConflict) {
 		return 0, fmt.Errorf("%w: version %d is not the last any more; look at the history and try again", ErrConflict, p.After)
 	}
@@ -160,22 +160,34 @@ const (
 
 // await waits until each node has a version in force, or refuses it.
 func (o *Operator) await(ctx context.Context, nodes []Status, number uint64) []Verdict {
+	return o.wait(ctx, nodes, func(s *Status) (bool, error) {
+		if s.Settings.RefusedVersion == number {
+			return true, errors.New(s.Settings.Refused)
+		}
+		if s.Settings.Version >= number {
+			return true, nil
+		}
+		return false, fmt.Errorf("still has version %d", s.Settings.Version)
+	})
+}
+
+// wait asks each node for its status until that settles something, with or without an error. After a time the last error is the node's.
+func (o *Operator) wait(ctx context.Context, nodes []Status, settled func(*Status) (bool, error)) []Verdict {
 	ctx, cancel := context.WithTimeout(ctx, awaitTime)
 	defer cancel()
 	return each(nodes, func(n *Status) error {
 		for {
 			s, err := o.node(ctx, n.ID)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case s.Settings.RefusedVersion == number:
-				return errors.New(s.Settings.Refused)
-			case s.Settings.Version >= number:
-				return nil
+			}
+			done, err := settled(s)
+			if done {
+				return err
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("still has version %d after %s", s.Settings.Version, awaitTime)
+				return fmt.Errorf("%w after %s", err, awaitTime)
 			case <-time.After(awaitEvery):
 			}
 		}

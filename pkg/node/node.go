@@ -61,6 +61,7 @@ type Node struct {
 	follower *replica.Follower
 	public   net.Listener
 	admin    net.Listener // nil if it is turned off
+	holds    replica.Holds
 	keys     offer.Keys
 	accuracy accuracy.Record
 	answers  *answer.Cache
@@ -107,10 +108,11 @@ func (n *Node) open(s *config.Node) (err error) {
 	if err != nil {
 		return err
 	}
-	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: n.options.Clock, OnFault: n.logFault, Between: n.options.Between})
+	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: n.options.Clock, OnFault: n.logFault, Holds: &n.holds, Between: n.options.Between})
 	n.layers, n.pilot = fleet.NewLayers(s), newPilot(n.options.Log)
 	n.member = fleet.NewMember(fleet.MemberOptions{
-		Conn: n.conn, Layers: n.layers, Name: s.Feed.Name, Program: program(), Status: n.status, Try: n.try, Changed: n.steer, Log: n.options.Log,
+		Conn: n.conn, Layers: n.layers, Name: s.Feed.Name, Program: program(), Status: n.status, Try: n.try, Replica: n.follower.Replica, Holds: &n.holds,
+		Changed: n.steer, Log: n.options.Log,
 	})
 	n.answers, err = answer.New(answer.Options{
 		Memory: memory(s), Policy: n.layers.Policy, Auto: n.pilot.ttl, Replica: n.follower.Replica, Clock: n.options.Clock,

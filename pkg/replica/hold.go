@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"cmp"
 	"maps"
+	"slices"
 	"sync/atomic"
 
 	"github.com/yupiao/yupiao/pkg/rail"
@@ -54,3 +56,18 @@ func (t *HoldTable) Count() (suspended, pinned int) {
 
 // Holds in force.
 func (r *Replica) Holds() *HoldTable { return r.opts.Holds.Table() }
+
+// Named are the runs of a service date whose train has a public number on some part of its way, in order.
+func (r *Replica) Named(date rail.Date, train string) (all []rail.RunID) {
+	for _, w := range r.writers {
+		w.finding.RLock()
+		for id, e := range w.entries {
+			if sheet := e.run.Sheet(); id.Date == date && sheet != nil && sheet.Pattern.Called(train) {
+				all = append(all, id)
+			}
+		}
+		w.finding.RUnlock()
+	}
+	slices.SortFunc(all, func(a, b rail.RunID) int { return cmp.Compare(a.Trip, b.Trip) })
+	return all
+}

@@ -84,7 +84,7 @@ func (w *writer) mend(e *entry, now time.Time) {
 	switch {
 	case t.waiting != nil:
 		want.kind, want.pattern = fetchPattern, t.waiting.Pattern
-	case t.tries > 0, t.purged: // the stream's last state is older than what is to be replaced
+	case t.tries > 0, len(t.purged) > 0: // the stream's last state is older than what is to be replaced
 		want.kind = askState
 	}
 	if !w.replica.ask(want) {
@@ -130,35 +130,51 @@ func (w *writer) compare(p rail.Partition, digests []event.Digest) {
 	}
 }
 
-// Purge has a run read anew from the booking system, as if nothing of it were known (R11); false if the replica has none of that id. Until it comes the run is behind. Safe for
-// concurrent use.
-func (r *Replica) Purge(id rail.RunID) bool {
-	if r.Run(id) == nil {
-		return false
+// unwanted is a run to be read anew, and what is closed when it was.
+type unwanted struct {
+	run  rail.RunID
+	done chan struct{}
+}
+
+// Purge has a run read anew from the booking system, as if nothing of it were known (R11). Until then the run is behind; done is closed when it was read, or its day has ended. Nil: the
+// replica has no run of that day. Safe for concurrent use.
+func (r *Replica) Purge(id rail.RunID) (done <-chan struct{}) {
+	if r.Day(id.Date) == nil {
+		return nil
 	}
+	u := unwanted{id, make(chan struct{})}
 	w := r.writers[id.Partition()]
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.unwanted = append(w.unwanted, id)
-	return true
+	w.unwanted = append(w.unwanted, u)
+	return u.done
 }
 
 // purge begins with what Purge was told.
 func (w *writer) purge() {
 	w.mu.Lock()
-	unwanted := w.unwanted
+	all := w.unwanted
 	w.unwanted = nil
 	w.mu.Unlock()
-	for _, id := range unwanted {
-		e := w.entries[id]
-		if e == nil || e.run.Sheet() == nil {
-			continue // its day has ended
+	for _, u := range all {
+		if w.replica.Day(u.run.Date) == nil {
+			close(u.done) // it has ended
+			continue
 		}
+		e := w.entry(u.run)
 		t := e.troubled(w)
-		t.purged, t.tries, t.next = true, 0, w.replica.opts.Clock()
+		t.purged, t.tries, t.next = append(t.purged, u.done), 0, w.replica.opts.Clock()
 		w.judge(e)
 		w.mend(e, t.next)
 	}
+}
+
+// renewed tells those who wait that the run was read anew.
+func (t *trouble) renewed() {
+	for _, done := range t.purged {
+		close(done)
+	}
+	t.purged = nil
 }
 
 // audited reports whether a run of the date is under suspicion from an earlier round.

@@ -134,7 +134,8 @@ func TestPurge(t *testing.T) {
 	g.take(g.state(v(1, 5), 100))
 	g.ready()
 	wrong := g.replica.Run(g.run)
-	if g.replica.Purge(rail.RunID{Date: g.run.Date, Trip: "nobody"}) || !g.replica.Purge(g.run) {
+	done := g.replica.Purge(g.run)
+	if g.replica.Purge(rail.RunID{Date: g.run.Date + 1, Trip: "G1"}) != nil || done == nil {
 		t.Fatal("which runs there are")
 	}
 	if kinds := g.tick(0); !slices.Equal(kinds, []repairKind{askState}) || wrong.Health() != Behind {
@@ -144,7 +145,13 @@ func TestPurge(t *testing.T) {
 	if wrong.Health() != Behind || g.remaining() != 100 {
 		t.Errorf("an older state: %s with %d", wrong.Health(), g.remaining())
 	}
+	select {
+	case <-done:
+		t.Error("an older state: said to be done")
+	default:
+	}
 	g.take(g.state(v(1, 5), 90))
+	<-done
 	if wrong.Health() != Live || g.remaining() != 90 {
 		t.Errorf("a state as old: %s with %d", wrong.Health(), g.remaining())
 	}

@@ -56,12 +56,12 @@ func (r *Run) sum() (s Sum, ok bool) {
 
 // Numbers are the remaining places of a sheet: from each stop to each later one, class by class; -1 where a class may not be sold.
 func (s *Sheet) Numbers() (all []int32) {
-	s.each(func(_, _ rail.StopIndex, numbers []int32) { all = append(all, numbers...) })
+	s.Each(func(_, _ rail.StopIndex, numbers []int32) { all = append(all, numbers...) })
 	return all
 }
 
-// each goes through the ODs in the order of Numbers.
-func (s *Sheet) each(do func(from, to rail.StopIndex, numbers []int32)) {
+// Each goes through the ODs in the order of Numbers. The numbers last until the call returns.
+func (s *Sheet) Each(do func(from, to rail.StopIndex, numbers []int32)) {
 	var counts [rail.MaxClasses]rail.SeatCount
 	var numbers [rail.MaxClasses]int32
 	stops := rail.StopIndex(len(s.Pattern.Stops))
@@ -100,7 +100,7 @@ func (s *Sheet) content() uint64 {
 		text(string(s.Counts.Class(i)))
 		number(flag[s.Waitlist[i]])
 	}
-	s.each(func(_, _ rail.StopIndex, numbers []int32) {
+	s.Each(func(_, _ rail.StopIndex, numbers []int32) {
 		for _, n := range numbers {
 			number(int64(n))
 		}

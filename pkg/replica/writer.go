@@ -31,7 +31,7 @@ type writer struct {
 
 	mu       sync.Mutex // guards what follows
 	stats    Stats
-	unwanted []rail.RunID // to be read anew (R11)
+	unwanted []unwanted // to be read anew (R11)
 
 	finding sync.RWMutex // guards entries against those who find: the writer changes them under it, and reads them without
 }
@@ -63,9 +63,9 @@ type trouble struct {
 	waiting    *event.RunState  // of a pattern that is not known yet
 	quarantine error            // why the numbers must not be shown
 	tries      int
-	next       time.Time // of the next repair
-	ahead      auditor   // what digests said
-	purged     bool      // to be read anew, whatever its Version (R11)
+	next       time.Time       // of the next repair
+	ahead      auditor         // what digests said
+	purged     []chan struct{} // those who wait until the run was read anew; if any, that is done whatever its Version (R11)
 }
 
 // State takes a RunState (R1).
@@ -144,8 +144,10 @@ func (w *writer) state(e *entry, s *event.RunState) {
 // wants reports whether a RunState of a Version is to be taken: one above the held (R1), or as high if the run was purged (R11).
 func (e *entry) wants(v rail.Version) bool {
 	held := e.run.version()
-	return v.Above(held) || v == held && e.trouble != nil && e.trouble.purged
+	return v.Above(held) || v == held && e.purged()
 }
+
+func (e *entry) purged() bool { return e.trouble != nil && len(e.trouble.purged) > 0 }
 
 func (e *entry) hear(v rail.Version) {
 	if v.Above(e.heard) {
@@ -202,7 +204,8 @@ func (w *writer) install(e *entry, line *line, sheet *Sheet) {
 		d.Move(e.run.ID, held, sheet.Version())
 	}
 	if t := e.trouble; t != nil {
-		t.quarantine, t.ahead, t.purged = nil, auditor{}, false
+		t.quarantine, t.ahead = nil, auditor{}
+		t.renewed()
 		if t.waiting != nil { // of a lower Version, or it would have been taken instead
 			w.tally.Held--
 			w.tally.Duplicate++
@@ -353,7 +356,7 @@ func (w *writer) judge(e *entry) {
 	switch {
 	case e.quarantined():
 		now = Quarantined
-	case e.heard.Above(e.run.version()), e.trouble != nil && e.trouble.purged:
+	case e.heard.Above(e.run.version()), e.purged():
 		now = Behind
 		e.troubled(w)
 	}
@@ -397,6 +400,7 @@ func (w *writer) forget() {
 			}
 			w.tally.Held -= held
 			w.tally.Duplicate += held
+			t.renewed()
 			delete(w.troubled, e)
 		}
 		w.level(e.run.Health(), -1)

@@ -150,6 +150,16 @@ func (p *Pattern) TrainAt(i rail.StopIndex) string {
 	return p.Train
 }
 
+// Called reports whether the train has a public number on some part of its way.
+func (p *Pattern) Called(train string) bool {
+	for i := range p.Stops[:len(p.Stops)-1] {
+		if p.TrainAt(rail.StopIndex(i)) == train {
+			return true
+		}
+	}
+	return false
+}
+
 // Fare of class number c on an OD. known is false where the pattern carries no fares; offered is false where the class is not sold.
 func (p *Pattern) Fare(c int, from, to rail.StopIndex) (fare rail.Money, known, offered bool) {
 	fares := p.Classes[c].Fares
