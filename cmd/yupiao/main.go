@@ -19,6 +19,7 @@ func execute() int {
 	defer stop()
 	root := &cobra.Command{Use: "yupiao", Short: "Remaining seats: a demo railway, seat searches in a terminal, load", SilenceUsage: true, SilenceErrors: true}
 	root.AddCommand(demoCommand(), queryCommand(), watchCommand(), ttlCommand(), loadCommand())
+	root.AddCommand(runCommands()...)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "yupiao:", err)
 		return 1

@@ -18,6 +18,8 @@ import (
 
 // drawer is a fleet of one node that keeps what it is told.
 type drawer struct {
+	admin.Fleet // all else is not asked for
+
 	versions []fleet.Version // the newest first
 	tried    string
 }

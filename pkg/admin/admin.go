@@ -31,6 +31,10 @@ type Fleet interface {
 	History(ctx context.Context, most int) ([]fleet.Version, error)
 	// Share stores a version, and tells what became of it on each node.
 	Share(ctx context.Context, p fleet.Proposal) (number uint64, verdicts []fleet.Verdict, err error)
+	// OnRun does something to a run on every node, and tells which have it. Version is that of the holds after it, 0 for a purge.
+	OnRun(ctx context.Context, a fleet.RunAct) (version uint64, verdicts []fleet.Verdict, err error)
+	// Holds are the runs that operators hold.
+	Holds(ctx context.Context) (*fleet.Holding, error)
 	// Try asks a node what a document would do.
 	Try(ctx context.Context, node, document string) (*fleet.Status, *trial.Report, error)
 }
@@ -64,6 +68,8 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /fleet/settings", h.read(h.history))
 	mux.HandleFunc("POST /fleet/settings", h.write(h.share))
 	mux.HandleFunc("POST /fleet/settings/try", h.write(h.try))
+	mux.HandleFunc("GET /fleet/runs", h.read(h.holds))
+	mux.HandleFunc("POST /fleet/runs", h.write(h.onRun))
 	mux.HandleFunc("/", h.read(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "Not found", "see /openapi.yaml")
 	}))
@@ -139,6 +145,20 @@ func (h *handler) share(w http.ResponseWriter, r *http.Request) {
 	}
 	number, verdicts, err := h.Fleet.Share(r.Context(), p)
 	answer(w, shared{number, verdicts}, err)
+}
+
+func (h *handler) holds(w http.ResponseWriter, r *http.Request) {
+	held, err := h.Fleet.Holds(r.Context())
+	answer(w, held, err)
+}
+
+func (h *handler) onRun(w http.ResponseWriter, r *http.Request) {
+	var a fleet.RunAct
+	if !understand(w, r, &a) {
+		return
+	}
+	version, verdicts, err := h.Fleet.OnRun(r.Context(), a)
+	answer(w, shared{version, verdicts}, err)
 }
 
 // question and reply of a what-if.

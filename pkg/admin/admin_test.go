@@ -28,6 +28,7 @@ type scripted struct {
 	node     string
 	document string
 	most     int
+	act      fleet.RunAct
 }
 
 func (s *scripted) Nodes(context.Context) ([]fleet.Status, error) {
@@ -44,6 +45,20 @@ func (s *scripted) History(_ context.Context, most int) ([]fleet.Version, error)
 func (s *scripted) Share(_ context.Context, p fleet.Proposal) (uint64, []fleet.Verdict, error) {
 	s.proposal = p
 	return 8, []fleet.Verdict{{ID: "1", Name: "a"}}, s.err
+}
+
+func (s *scripted) OnRun(_ context.Context, a fleet.RunAct) (uint64, []fleet.Verdict, error) {
+	s.act = a
+	return 3, []fleet.Verdict{{ID: "1", Name: "a", Refused: "late"}}, s.err
+}
+
+func (s *scripted) Holds(context.Context) (*fleet.Holding, error) {
+	held := fleet.HeldRun{Run: "20261201.G1", Suspended: true, Reason: "snow", By: "ann", At: testkit.Morning}
+	h := &fleet.Holding{Number: 3, At: testkit.Morning, Runs: []fleet.HeldRun{held}}
+	if s.act.Act != "" {
+		h.Act = &s.act
+	}
+	return h, s.err
 }
 
 func (s *scripted) Try(_ context.Context, node, document string) (*fleet.Status, *trial.Report, error) {
@@ -89,7 +104,7 @@ func call(t *testing.T, server *httptest.Server, method, path, authorization, bo
 func TestAuthorization(t *testing.T) {
 	f := &scripted{}
 	guarded, open := serve(t, f, secret), serve(t, f, "")
-	reads := []string{"/metrics", "/openapi.yaml", "/fleet/nodes", "/fleet/settings", "/debug/pprof/", "/nowhere"}
+	reads := []string{"/metrics", "/openapi.yaml", "/fleet/nodes", "/fleet/settings", "/fleet/runs", "/debug/pprof/", "/nowhere"}
 	for _, path := range reads {
 		for header, allowed := range map[string]bool{"": false, "Bearer wrong": false, "Bearer " + secret: true} {
 			status, body := call(t, guarded, "GET", path, header, "")
@@ -101,7 +116,7 @@ func TestAuthorization(t *testing.T) {
 			t.Errorf("GET %s without a token set: %d", path, status)
 		}
 	}
-	for _, path := range []string{"/fleet/settings", "/fleet/settings/try"} {
+	for _, path := range []string{"/fleet/settings", "/fleet/settings/try", "/fleet/runs"} {
 		for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Basic " + secret: 401, "Bearer " + secret: 200} {
 			if status, body := call(t, guarded, "POST", path, header, "{}"); status != want {
 				t.Errorf("POST %s with %q: %d %s", path, header, status, body)
@@ -167,6 +182,14 @@ func TestClient(t *testing.T) {
 	n, report, err := c.Try(t.Context(), "b", "doc")
 	if err != nil || n.Name != "a" || report.Requests != 5 || f.node != "b" || f.document != "doc" {
 		t.Errorf("%v %+v %+v", err, n, report)
+	}
+	act := fleet.RunAct{Act: fleet.Suspend, Run: "G1@2026-12-01", Reason: "snow", By: "ann"}
+	number, verdicts, err = c.OnRun(t.Context(), act)
+	if err != nil || number != 3 || f.act != act || len(verdicts) != 1 || verdicts[0].Refused != "late" {
+		t.Errorf("%v %d %+v %+v", err, number, f.act, verdicts)
+	}
+	if h, err := c.Holds(t.Context()); err != nil || h.Number != 3 || *h.Act != act || len(h.Runs) != 1 || h.Runs[0].Reason != "snow" {
+		t.Errorf("%v %+v", err, h)
 	}
 	f.err = fmt.Errorf("%w by node a: the reason", fleet.ErrRefused)
 	if _, _, err := c.Share(t.Context(), p); !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "the reason") {

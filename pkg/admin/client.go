@@ -48,6 +48,19 @@ func (c *Client) Share(ctx context.Context, p fleet.Proposal) (number uint64, ve
 	return out.Version, out.Nodes, err
 }
 
+// OnRun is part of Fleet.
+func (c *Client) OnRun(ctx context.Context, a fleet.RunAct) (version uint64, verdicts []fleet.Verdict, err error) {
+	var out shared
+	err = c.ask(ctx, http.MethodPost, "/fleet/runs", a, &out)
+	return out.Version, out.Nodes, err
+}
+
+// Holds is part of Fleet.
+func (c *Client) Holds(ctx context.Context) (*fleet.Holding, error) {
+	var out fleet.Holding
+	return &out, c.ask(ctx, http.MethodGet, "/fleet/runs", nil, &out)
+}
+
 // Try is part of Fleet.
 func (c *Client) Try(ctx context.Context, node, document string) (*fleet.Status, *trial.Report, error) {
 	var out reply

@@ -66,7 +66,7 @@ type Holding struct {
 	// Number counts from 1; At is the server's time.
 	Number uint64    `json:"version"`
 	At     time.Time `json:"at"`
-	Act    RunAct    `json:"act"`
+	Act    *RunAct   `json:"act,omitempty"` // nil for none yet
 	Runs   []HeldRun `json:"runs"`
 }
 
@@ -83,7 +83,7 @@ const mostHeld = 1000
 // decodeHolds reads a version; nil is none.
 func decodeHolds(s *feed.Stored) (*Holding, error) {
 	if s == nil {
-		return &Holding{}, nil
+		return &Holding{Runs: []HeldRun{}}, nil
 	}
 	var r holdRecord
 	if err := json.Unmarshal(s.Data, &r); err != nil {
@@ -92,7 +92,7 @@ func decodeHolds(s *feed.Stored) (*Holding, error) {
 	if r.Format != format {
 		return nil, fmt.Errorf("%w: holds, version %d, have format %d, and this program knows %d", ErrNewer, s.Sequence, r.Format, format)
 	}
-	return &Holding{Number: s.Sequence, At: s.At, Act: r.Act, Runs: r.Runs}, nil
+	return &Holding{Number: s.Sequence, At: s.At, Act: &r.Act, Runs: r.Runs}, nil
 }
 
 // after is what is held after an act on one run. Runs whose day is long over are let go.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/replica"
@@ -198,12 +200,12 @@ func (o *Operator) OnRun(ctx context.Context, a RunAct) (version uint64, verdict
 	if err := a.validate(); err != nil {
 		return 0, nil, err
 	}
-	nodes, err := o.Nodes(ctx)
-	if err != nil {
-		return 0, nil, err
-	}
-	run, err := o.runOf(ctx, a.Run)
-	if err != nil {
+	var nodes []Status
+	var run rail.RunID
+	asking, both := errgroup.WithContext(ctx)
+	asking.Go(func() (err error) { nodes, err = o.Nodes(both); return err })
+	asking.Go(func() (err error) { run, err = o.runOf(both, a.Run); return err })
+	if err := asking.Wait(); err != nil {
 		return 0, nil, err
 	}
 	a.Run = run.String()

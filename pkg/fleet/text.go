@@ -167,15 +167,56 @@ func WriteHistory(w io.Writer, versions []Version) error {
 // WriteVerdicts writes what became of a version on each node.
 func WriteVerdicts(w io.Writer, number uint64, verdicts []Verdict) error {
 	var b strings.Builder
-	held := 0
+	fmt.Fprintf(&b, "version %d is stored, and in force on %d of %d nodes\n", number, writeRefusals(&b, verdicts), len(verdicts))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeRefusals writes what stands against it, and returns how many nodes have it.
+func writeRefusals(b *strings.Builder, verdicts []Verdict) (done int) {
 	for _, v := range verdicts {
 		if v.Refused == "" {
-			held++
+			done++
 		} else {
-			fmt.Fprintf(&b, "! %s: %s\n", plain(v.Name), plain(v.Refused))
+			fmt.Fprintf(b, "! %s: %s\n", plain(v.Name), plain(v.Refused))
 		}
 	}
-	fmt.Fprintf(&b, "version %d is stored, and in force on %d of %d nodes\n", number, held, len(verdicts))
+	return done
+}
+
+// WriteRunVerdicts writes what became of an act on a run on each node.
+func WriteRunVerdicts(w io.Writer, a *RunAct, version uint64, verdicts []Verdict) error {
+	var b strings.Builder
+	done := writeRefusals(&b, verdicts)
+	fmt.Fprintf(&b, "%s %s: done on %d of %d nodes", a.Act, plain(a.Run), done, len(verdicts))
+	if version > 0 {
+		fmt.Fprintf(&b, " (version %d of the holds)", version)
+	}
+	b.WriteByte('\n')
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteHolds writes which runs are held.
+func WriteHolds(w io.Writer, h *Holding) error {
+	var b strings.Builder
+	if len(h.Runs) == 0 {
+		b.WriteString("no run is held\n")
+	} else {
+		t := columns(&b)
+		fmt.Fprintln(t, "run\theld\tby\tsince\treason")
+		for _, r := range h.Runs {
+			var held []string
+			if r.Suspended {
+				held = append(held, "suspended")
+			}
+			if r.Pinned {
+				held = append(held, "pinned")
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", plain(r.Run), strings.Join(held, ", "), plain(r.By), r.At.Local().Format(timeLayout), plain(r.Reason))
+		}
+		_ = t.Flush() // to memory
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
