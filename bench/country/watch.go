@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,28 +16,30 @@ import (
 	"github.com/yupiao/yupiao/pkg/rail"
 )
 
-// What is asked and watched, while watchRate changes/s arrive: so many open streams at full scale, and queries at so many a second.
+// What is asked and watched, while watchRate changes/s arrive: so many open streams at full scale, and queries alike at so many a second.
 const (
 	watchers  = 10_000
 	watchRate = 5000
-	askRate   = 300
-	settling  = 5 * time.Second // before it is measured: to open a stream costs more than to keep it for a while
+	askRate   = 4000
+	slice     = 1500 * time.Millisecond
 )
 
 // Watched is what queries cost without and with open streams, in microseconds of the node's processors, and what the streams themselves take of a processor.
 type Watched struct {
-	Watchers int     `json:"watchers"`
-	Alone    float64 `json:"alone"`
-	Beside   float64 `json:"beside"`
-	Streams  float64 `json:"streams"`
+	Watchers int       `json:"watchers"`
+	Alone    []float64 `json:"alone"`
+	Beside   []float64 `json:"beside"`
+	Streams  float64   `json:"streams"`
 	Heard    *load.Watching
 }
 
-// watch measures what queries cost beside open streams, and how far behind these are. A query's cost is what the node uses at one rate of them above another.
+// watch measures what queries cost without and beside open streams, and how far behind these are.
 func (b *run) watch(ctx context.Context) error {
 	w := &b.result.Watched
 	w.Watchers = max(int(watchers*b.scale), 10)
-	changes, err := b.country.traffic.prepare(int(6 * (b.phase() + settling).Seconds() * watchRate))
+	pairs := 2 * b.rounds
+	length := time.Duration(2*pairs+1)*slice + settling
+	changes, err := b.country.traffic.prepare(int((3*length + time.Minute).Seconds() * watchRate))
 	if err != nil {
 		return err
 	}
@@ -50,51 +53,115 @@ func (b *run) watch(ctx context.Context) error {
 		stop()
 		_ = group.Wait() // it never fails
 	}()
-	idle, _, err := b.under(ctx, 1, 0)
-	if err != nil {
+	var idle, watched []float64
+	if w.Alone, idle, err = b.beside(ctx, pairs); err != nil {
 		return err
 	}
-	asked, _, err := b.under(ctx, askRate, 0)
-	if err != nil {
+	open := make(chan struct{})
+	var listening errgroup.Group
+	listening.Go(func() (err error) {
+		w.Heard, err = b.listen(ctx, length, w.Watchers, open)
+		return err
+	})
+	select {
+	case <-open:
+		w.Beside, watched, err = b.beside(ctx, pairs)
+	case <-time.After(time.Minute):
+		err = errors.New("the streams could not be opened within a minute")
+	}
+	if err = errors.Join(err, listening.Wait()); err != nil {
 		return err
 	}
-	watched, _, err := b.under(ctx, 1, w.Watchers)
-	if err != nil {
-		return err
-	}
-	both, heard, err := b.under(ctx, askRate, w.Watchers)
-	if err != nil {
-		return err
-	}
-	w.Alone, w.Beside, w.Streams, w.Heard = (asked-idle)/(askRate-1)*1e6, (both-watched)/(askRate-1)*1e6, watched-idle, heard
-	b.say("processors: %.3f idle, %.3f asked, %.3f watched, %.3f both", idle, asked, watched, both)
-	b.say("a query costs %.1f us alone, %.1f us beside %d streams, which take %.2f processors", w.Alone, w.Beside, w.Watchers, w.Streams)
+	w.Streams = median(watched) - median(idle)
+	b.say("processors without queries %.2f, beside streams %.2f; costs %.1f, beside %.1f", idle, watched, w.Alone, w.Beside)
+	b.say("%s", w)
 	return nil
 }
 
-// under is how many processors the node uses under a load, and what its watchers heard.
-func (b *run) under(ctx context.Context, rate float64, watchers int) (processors float64, heard *load.Watching, err error) {
+// settling is how long streams have been open before it is measured: to open one costs more than to keep it for a while.
+const settling = 10 * time.Second
+
+// listen holds streams open. opened is closed when they have settled.
+func (b *run) listen(ctx context.Context, length time.Duration, watchers int, opened chan struct{}) (*load.Watching, error) {
 	o := load.Defaults()
-	o.Server, o.Rate, o.For, o.Connections, o.Demand, o.Watchers, o.Seed = b.node.http, rate, b.phase(), 16, b.country.book.Demand(), watchers, b.seed
+	o.Server, o.Rate, o.For, o.Connections, o.Demand, o.Watchers, o.Seed = b.node.http, 1, length+settling, 1, b.country.book.Demand(), watchers, b.seed
 	for d := range rail.Date(country.SaleDays) {
 		o.Dates = append(o.Dates, b.country.first+d)
 	}
-	var before time.Duration
-	var began time.Time
-	var unread error
-	o.For += settling
 	o.Progress = func(p load.Progress) {
 		if p.Elapsed == settling {
-			before, unread = b.node.cpu()
-			began = time.Now()
+			close(opened)
 		}
 	}
 	report, err := load.Run(ctx, o)
-	if err = errors.Join(err, unread); err != nil {
-		return 0, nil, fmt.Errorf("ask and watch: %w", err)
+	if err != nil {
+		return nil, fmt.Errorf("watch: %w", err)
+	}
+	return report.Watching, nil
+}
+
+// beside measures in turns what the node uses without queries and with them. A query's cost is what it uses above the mean of before and after.
+func (b *run) beside(ctx context.Context, pairs int) (costs, idle []float64, err error) {
+	who := newPeople(b.country, b.seed, 0)
+	who.ranks, who.dates = who.demand.Near(alikeRides, alikePairs), who.dates[:alikeDays]
+	before, err := b.used(ctx, 0, who)
+	if err != nil {
+		return nil, nil, err
+	}
+	for range pairs {
+		with, err := b.used(ctx, askRate, who)
+		if err != nil {
+			return nil, nil, err
+		}
+		after, err := b.used(ctx, 0, who)
+		if err != nil {
+			return nil, nil, err
+		}
+		costs, idle = append(costs, (with-(before+after)/2)/askRate*1e6), append(idle, before)
+		before = after
+	}
+	return costs, idle, nil
+}
+
+// used is how many processors the node uses while it is asked at a rate.
+func (b *run) used(ctx context.Context, rate int, who *people) (float64, error) {
+	before, err := b.node.cpu()
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := b.steady(ctx, rate, who); err != nil {
+		return 0, err
 	}
 	after, err := b.node.cpu()
-	return (after - before).Seconds() / time.Since(began).Seconds(), report.Watching, err
+	return (after - before).Seconds() / time.Since(began).Seconds(), err
+}
+
+// steady asks at a rate for a slice of time, over a few connections.
+func (b *run) steady(ctx context.Context, rate int, who *people) error {
+	until := time.Now().Add(slice)
+	if rate == 0 {
+		time.Sleep(slice)
+		return ctx.Err()
+	}
+	var group errgroup.Group
+	for i := range askers {
+		who := *who
+		who.rng = rand.New(rand.NewPCG(b.seed, uint64(i)))
+		group.Go(func() error {
+			tick := time.NewTicker(5 * time.Millisecond)
+			defer tick.Stop()
+			for asked, began := 0, time.Now(); time.Now().Before(until); <-tick.C {
+				for due := int(time.Since(began).Seconds() * float64(rate) / askers); asked < due; asked++ {
+					if _, err := get(ctx, b.node.http+who.query()); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
 }
 
 // String is the table's line.
@@ -102,10 +169,7 @@ func (w Watched) String() string {
 	if w.Heard == nil {
 		return "not measured"
 	}
-	if w.Beside <= 0 { // no processor was left for more queries
-		return fmt.Sprintf("%d streams take %.2f processors, all that there are; status events were behind p50 %.1f, p99 %.1f, at most %.1f ms; %d lost or begun anew, %d silent",
-			w.Watchers, w.Streams, w.Heard.Behind.P50, w.Heard.Behind.P99, w.Heard.Behind.Max, w.Heard.Lost+w.Heard.Reconnects, w.Heard.Silent)
-	}
+	alone, beside := median(w.Alone), median(w.Beside)
 	return fmt.Sprintf("a query costs %.1f us alone, %.1f us beside %d streams: %.2f; these take %.2f processors; status events were behind p50 %.1f, p99 %.1f, at most %.1f ms; %d lost or begun anew, %d silent",
-		w.Alone, w.Beside, w.Watchers, w.Beside/w.Alone, w.Streams, w.Heard.Behind.P50, w.Heard.Behind.P99, w.Heard.Behind.Max, w.Heard.Lost+w.Heard.Reconnects, w.Heard.Silent)
+		alone, beside, w.Watchers, beside/alone, w.Streams, w.Heard.Behind.P50, w.Heard.Behind.P99, w.Heard.Behind.Max, w.Heard.Lost+w.Heard.Reconnects, w.Heard.Silent)
 }

@@ -41,10 +41,13 @@ func runCommand(act, short, example string) *cobra.Command {
 	cmd.RunE = r.with(func(ctx context.Context, f admin.Fleet, out io.Writer, args []string) error {
 		a.Run = args[0]
 		version, verdicts, err := f.OnRun(ctx, a)
-		if err != nil {
+		if len(verdicts) == 0 {
 			return err
 		}
-		return fleet.WriteRunVerdicts(out, &a, version, verdicts)
+		if written := fleet.WriteRunVerdicts(out, &a, version, verdicts); written != nil {
+			return written
+		}
+		return err
 	})
 	return cmd
 }

@@ -52,7 +52,7 @@ func run(ctx context.Context, file string) error {
 	settings := live.Current()
 	level.Set(settings.Log.SlogLevel())
 	log = settings.Log.Logger(os.Stderr, &level)
-	if n, err = node.New(*settings, node.Options{Log: log, Refused: live.Trouble}); err != nil {
+	if n, err = node.New(*settings, node.Options{Log: log, Level: &level, Refused: live.Trouble}); err != nil {
 		return err
 	}
 	log.Info("listening", "http", n.Address(), "admin", n.AdminAddress(), "feed", settings.Feed.URL)

@@ -2,7 +2,8 @@
 //
 // Invariants (cited by the tests as O1...):
 //
-//	O1 Nothing is changed without the token, and with one set nothing is read without it either. Without one only what does no harm can be read.
+//	O1 Nothing is changed without the token, and with one set nothing is read without it either, but for the console's page, which tells nothing by itself. Without
+//	   one only what does no harm can be read.
 //	O2 Whoever is refused is told why, as a problem (RFC 9457); the token is in no answer and no log.
 //	O3 No page of another origin can act through an operator's browser: what changes something takes JSON and the token alone.
 package admin
@@ -11,11 +12,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/pprof"
-	"strconv"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/bearer"
@@ -35,6 +34,10 @@ type Fleet interface {
 	OnRun(ctx context.Context, a fleet.RunAct) (version uint64, verdicts []fleet.Verdict, err error)
 	// Holds are the runs that operators hold.
 	Holds(ctx context.Context) (*fleet.Holding, error)
+	// Drain drains a node, or takes that back.
+	Drain(ctx context.Context, d fleet.DrainOrder) ([]fleet.Verdict, error)
+	// Acts are so many of the last things that operators did, the newest first.
+	Acts(ctx context.Context, most int) ([]fleet.Act, error)
 	// Try asks a node what a document would do.
 	Try(ctx context.Context, node, document string) (*fleet.Status, *trial.Report, error)
 }
@@ -42,7 +45,10 @@ type Fleet interface {
 // Options of a handler.
 type Options struct {
 	Fleet   Fleet
+	Node    Node
 	Metrics http.Handler
+	// Console, if set, answers "/" and "/static/": a page that tells nothing by itself.
+	Console http.Handler
 	// Document is served at /openapi.yaml.
 	Document []byte
 	// Token that operators show; the zero one lets nobody change anything.
@@ -70,6 +76,13 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("POST /fleet/settings/try", h.write(h.try))
 	mux.HandleFunc("GET /fleet/runs", h.read(h.holds))
 	mux.HandleFunc("POST /fleet/runs", h.write(h.onRun))
+	mux.HandleFunc("POST /fleet/drain", h.write(h.drain))
+	mux.HandleFunc("GET /fleet/acts", h.read(h.acts))
+	h.routes(mux)
+	if h.Console != nil {
+		mux.Handle("GET /{$}", h.Console)
+		mux.Handle("GET /static/", h.Console)
+	}
 	mux.HandleFunc("/", h.read(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "Not found", "see /openapi.yaml")
 	}))
@@ -119,17 +132,31 @@ func (h *handler) nodes(w http.ResponseWriter, r *http.Request) {
 const mostVersions = 1000
 
 func (h *handler) history(w http.ResponseWriter, r *http.Request) {
-	most := mostVersions
-	if text := r.URL.Query().Get("last"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > mostVersions {
-			fail(w, http.StatusBadRequest, "Not understood", fmt.Sprintf("last is %.40q; want 1 to %d", text, mostVersions))
-			return
-		}
-		most = n
+	if most, ok := last(w, r, mostVersions); ok {
+		versions, err := h.Fleet.History(r.Context(), most)
+		answer(w, versions, err)
 	}
-	versions, err := h.Fleet.History(r.Context(), most)
-	answer(w, versions, err)
+}
+
+func (h *handler) acts(w http.ResponseWriter, r *http.Request) {
+	if most, ok := last(w, r, 50); ok {
+		acts, err := h.Fleet.Acts(r.Context(), most)
+		answer(w, acts, err)
+	}
+}
+
+func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
+	var d fleet.DrainOrder
+	if !understand(w, r, &d) {
+		return
+	}
+	verdicts, err := h.Fleet.Drain(r.Context(), d)
+	answer(w, drained{verdicts}, err)
+}
+
+// drained is the answer to a DrainOrder.
+type drained struct {
+	Nodes []fleet.Verdict `json:"nodes"`
 }
 
 // shared is the answer to a proposal.

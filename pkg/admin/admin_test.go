@@ -29,6 +29,7 @@ type scripted struct {
 	document string
 	most     int
 	act      fleet.RunAct
+	order    fleet.DrainOrder
 }
 
 func (s *scripted) Nodes(context.Context) ([]fleet.Status, error) {
@@ -45,6 +46,42 @@ func (s *scripted) History(_ context.Context, most int) ([]fleet.Version, error)
 func (s *scripted) Share(_ context.Context, p fleet.Proposal) (uint64, []fleet.Verdict, error) {
 	s.proposal = p
 	return 8, []fleet.Verdict{{ID: "1", Name: "a"}}, s.err
+}
+
+func (s *scripted) Drain(_ context.Context, d fleet.DrainOrder) ([]fleet.Verdict, error) {
+	s.order = d
+	return []fleet.Verdict{{ID: "1", Name: "a"}}, s.err
+}
+
+func (s *scripted) Acts(_ context.Context, most int) ([]fleet.Act, error) {
+	s.most = most
+	return []fleet.Act{{At: testkit.Morning, By: "ann", What: "drain", Target: "a", Before: "live", After: "draining", Nodes: []fleet.Verdict{{ID: "1", Name: "a"}}}}, s.err
+}
+
+// alone is a node that tells what a test wants.
+type alone struct{ level string }
+
+func (a *alone) History() []Point {
+	age := 0.25
+	return []Point{{At: testkit.Morning, State: "live", Requests: 3, Age: &age}}
+}
+
+func (a *alone) Hot(most int) ([]Hot, error) {
+	return []Hot{{From: "city:BJP", To: "AOH", Days: 1, Requests: float64(most)}}, nil
+}
+func (a *alone) Curve() []Day { return []Day{{Days: 0, Busy: Ruling{Rule: "rush", TTL: 0.1}}} }
+func (a *alone) Config() []config.Setting {
+	own := config.DefaultNode()
+	return own.Settings()
+}
+
+func (a *alone) SetLevel(level, _ string) (string, error) {
+	if level == "loud" {
+		return "", errors.New(`log.level is "loud"; want debug, info, warn, error`)
+	}
+	before := a.level
+	a.level = level
+	return before, nil
 }
 
 func (s *scripted) OnRun(_ context.Context, a fleet.RunAct) (uint64, []fleet.Verdict, error) {
@@ -72,7 +109,7 @@ func serve(t *testing.T, f Fleet, token string) *httptest.Server {
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "yupiao_ready 1\n")
 	})
-	server := httptest.NewServer(Handler(Options{Fleet: f, Metrics: metrics, Token: bearer.New(token), Document: api.AdminAPI}))
+	server := httptest.NewServer(Handler(Options{Fleet: f, Node: &alone{"info"}, Metrics: metrics, Token: bearer.New(token), Document: api.AdminAPI}))
 	t.Cleanup(server.Close)
 	return server
 }
@@ -104,7 +141,7 @@ func call(t *testing.T, server *httptest.Server, method, path, authorization, bo
 func TestAuthorization(t *testing.T) {
 	f := &scripted{}
 	guarded, open := serve(t, f, secret), serve(t, f, "")
-	reads := []string{"/metrics", "/openapi.yaml", "/fleet/nodes", "/fleet/settings", "/fleet/runs", "/debug/pprof/", "/nowhere"}
+	reads := []string{"/metrics", "/openapi.yaml", "/fleet/nodes", "/fleet/settings", "/fleet/runs", "/fleet/acts", "/node/history", "/node/hot", "/node/ttl", "/node/config", "/debug/pprof/", "/nowhere"}
 	for _, path := range reads {
 		for header, allowed := range map[string]bool{"": false, "Bearer wrong": false, "Bearer " + secret: true} {
 			status, body := call(t, guarded, "GET", path, header, "")
@@ -116,7 +153,7 @@ func TestAuthorization(t *testing.T) {
 			t.Errorf("GET %s without a token set: %d", path, status)
 		}
 	}
-	for _, path := range []string{"/fleet/settings", "/fleet/settings/try", "/fleet/runs"} {
+	for _, path := range []string{"/fleet/settings", "/fleet/settings/try", "/fleet/runs", "/fleet/drain", "/node/log"} {
 		for header, want := range map[string]int{"": 401, "Bearer wrong": 401, "Basic " + secret: 401, "Bearer " + secret: 200} {
 			if status, body := call(t, guarded, "POST", path, header, "{}"); status != want {
 				t.Errorf("POST %s with %q: %d %s", path, header, status, body)
@@ -182,6 +219,13 @@ func TestClient(t *testing.T) {
 	n, report, err := c.Try(t.Context(), "b", "doc")
 	if err != nil || n.Name != "a" || report.Requests != 5 || f.node != "b" || f.document != "doc" {
 		t.Errorf("%v %+v %+v", err, n, report)
+	}
+	order := fleet.DrainOrder{Node: "a", Draining: true, By: "ann", Note: "a new disk"}
+	if drained, err := c.Drain(t.Context(), order); err != nil || f.order != order || len(drained) != 1 || drained[0].Name != "a" {
+		t.Errorf("%v %+v %+v", err, f.order, drained)
+	}
+	if acts, err := c.Acts(t.Context(), 7); err != nil || f.most != 7 || len(acts) != 1 || acts[0].After != "draining" {
+		t.Errorf("%v %+v", err, acts)
 	}
 	act := fleet.RunAct{Act: fleet.Suspend, Run: "G1@2026-12-01", Reason: "snow", By: "ann"}
 	number, verdicts, err = c.OnRun(t.Context(), act)

@@ -55,10 +55,22 @@ func (c *Client) OnRun(ctx context.Context, a fleet.RunAct) (version uint64, ver
 	return out.Version, out.Nodes, err
 }
 
+// Drain is part of Fleet.
+func (c *Client) Drain(ctx context.Context, d fleet.DrainOrder) ([]fleet.Verdict, error) {
+	var out drained
+	err := c.ask(ctx, http.MethodPost, "/fleet/drain", d, &out)
+	return out.Nodes, err
+}
+
+// Acts is part of Fleet.
+func (c *Client) Acts(ctx context.Context, most int) (acts []fleet.Act, err error) {
+	return acts, c.ask(ctx, http.MethodGet, "/fleet/acts?last="+strconv.Itoa(most), nil, &acts)
+}
+
 // Holds is part of Fleet.
 func (c *Client) Holds(ctx context.Context) (*fleet.Holding, error) {
-	var out fleet.Holding
-	return &out, c.ask(ctx, http.MethodGet, "/fleet/runs", nil, &out)
+	out := &fleet.Holding{}
+	return out, c.ask(ctx, http.MethodGet, "/fleet/runs", nil, out)
 }
 
 // Try is part of Fleet.

@@ -111,7 +111,7 @@ func (b *Booking) Validate() error {
 		within("feed.digest_every", b.Feed.DigestEvery, 100*time.Millisecond, time.Hour),
 		within("sale.days", b.Sale.Days, 1, 60), stages(b.Sale.HeldBack),
 		within("reservation.hold", b.Reservation.Hold, time.Second, 24*time.Hour), fees(b.Reservation.Fees), secrets(b.Payment.WebhookSecrets),
-		oneOf("log.level", b.Log.Level, "debug", "info", "warn", "error"), oneOf("log.format", b.Log.Format, "json", "text"),
+		b.Log.Validate(),
 		formations(b.Formations),
 	)
 }

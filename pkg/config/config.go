@@ -123,6 +123,11 @@ type Log struct {
 	Format string `mapstructure:"format"`
 }
 
+// Validate says what is wrong with it.
+func (l Log) Validate() error {
+	return errors.Join(oneOf("log.level", l.Level, "debug", "info", "warn", "error"), oneOf("log.format", l.Format, "json", "text"))
+}
+
 // SlogLevel is the level of settings that are valid.
 func (l Log) SlogLevel() (level slog.Level) {
 	_ = level.UnmarshalText([]byte(l.Level)) // validated
@@ -173,7 +178,7 @@ func (n *Node) Validate() error {
 		within("answers.memory_mib", n.Answers.Memory, 1, 1<<20), within("answers.position_wait", n.Answers.PositionWait, time.Millisecond, 10*time.Second),
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
 		base("page.booking", n.Page.Booking),
-		oneOf("log.level", n.Log.Level, "debug", "info", "warn", "error"), oneOf("log.format", n.Log.Format, "json", "text"),
+		n.Log.Validate(),
 	)
 }
 

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -62,13 +63,17 @@ func (c *Conn) ServeOperators(ctx context.Context, s Service, told func(id strin
 // AskFleet asks every node, and returns the answers of those that did not refuse, in the order in which they came. The first may take until ctx ends, the
 // others little longer than the one before. No node is no error.
 func (c *Conn) AskFleet(ctx context.Context, verb string, data []byte) (answers [][]byte, err error) {
+	return c.askAll(ctx, subjectFleet+verb, data)
+}
+
+func (c *Conn) askAll(ctx context.Context, subject string, data []byte) (answers [][]byte, err error) {
 	inbox := nats.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err != nil {
 		return nil, fmt.Errorf("ask the fleet: %w", err)
 	}
 	defer func() { _ = sub.Unsubscribe() }() // the connection may be gone already
-	if err := c.nc.PublishRequest(subjectFleet+verb, inbox, data); err != nil {
+	if err := c.nc.PublishRequest(subject, inbox, data); err != nil {
 		return nil, fmt.Errorf("ask the fleet: %w", err)
 	}
 	for patience := ctx; ; {
@@ -85,6 +90,32 @@ func (c *Conn) AskFleet(ctx context.Context, verb string, data []byte) (answers 
 		patience, cancel = context.WithTimeout(ctx, allowance)
 		defer cancel()
 	}
+}
+
+// Present is a node that is connected, whether it answers operators or not.
+type Present struct {
+	ID    string
+	About map[string]string
+}
+
+// Fleet lists the nodes that are connected to the servers.
+func (c *Conn) Fleet(ctx context.Context) (all []Present, err error) {
+	subject, err := micro.ControlSubject(micro.PingVerb, serviceName, "")
+	if err != nil {
+		return nil, fmt.Errorf("ask the fleet: %w", err)
+	}
+	answers, err := c.askAll(ctx, subject, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, data := range answers {
+		var p micro.Ping
+		if err := json.Unmarshal(data, &p); err != nil {
+			return nil, fmt.Errorf("a node's presence: %w", err)
+		}
+		all = append(all, Present{p.ID, p.Metadata})
+	}
+	return all, nil
 }
 
 // AskNode asks one node by its id. Its refusal is ErrRefused with its words.

@@ -22,6 +22,8 @@ var (
 	SharedSettings = &Shelf{"YUPIAO_SETTINGS", subjectRoot + "settings.node"}
 	// SharedHolds are what operators have decided about runs.
 	SharedHolds = &Shelf{"YUPIAO_HOLDS", subjectRoot + "holds"}
+	// SharedActs are a record of what operators have done: none replaces the one before.
+	SharedActs = &Shelf{"YUPIAO_ACTS", subjectRoot + "acts"}
 )
 
 // What is kept of a shelf's history, and how large one version may be.
@@ -89,6 +91,17 @@ func (c *Conn) Store(ctx context.Context, shelf *Shelf, data []byte, last uint64
 		return 0, fmt.Errorf("store in %s: %w", shelf.stream, err)
 	}
 	return ack.Sequence, nil
+}
+
+// Append stores what follows upon whatever was stored before.
+func (c *Conn) Append(ctx context.Context, shelf *Shelf, data []byte) error {
+	if err := c.ensure(ctx, shelf); err != nil {
+		return err
+	}
+	if _, err := c.js.Publish(ctx, shelf.subject, data); err != nil {
+		return fmt.Errorf("store in %s: %w", shelf.stream, err)
+	}
+	return nil
 }
 
 func (c *Conn) ensure(ctx context.Context, shelf *Shelf) error {

@@ -135,18 +135,38 @@ type Status struct {
 	Program string    `json:"program"`
 	Started time.Time `json:"started"`
 	Ready   bool      `json:"ready"`
+	// State is one of the states below; empty of a node that does not tell, as one of an older program.
+	State string `json:"state,omitempty"`
+	// Silent says why a node that is connected tells nothing else of itself; empty if it does.
+	Silent string `json:"silent,omitempty"`
 	// Age of the data in seconds; nil if nothing proves any. Runs that it can show.
 	Age  *float64 `json:"age,omitempty"`
 	Runs uint64   `json:"runs"`
 	// Requests are seat searches per second, HitRatio the share that was not rendered for its caller, CPU the share of one core that the process uses; over the last seconds.
-	Requests float64  `json:"requests"`
-	HitRatio float64  `json:"hit_ratio"`
-	CPU      float64  `json:"cpu"`
-	Settings Settings `json:"settings"`
+	Requests float64 `json:"requests"`
+	HitRatio float64 `json:"hit_ratio"`
+	CPU      float64 `json:"cpu"`
+	// P99 of the time in which seat searches were answered, in seconds, and Errors of ours per second; over the last ten seconds.
+	P99    float64 `json:"p99_seconds,omitempty"`
+	Errors float64 `json:"errors,omitempty"`
+	// Lag is how many messages of deltas the node has before it, as far as it has heard.
+	Lag uint64 `json:"lag_messages"`
+	// Memory is what the process has in memory, in bytes; 0 if that is not known.
+	Memory uint64 `json:"memory_bytes,omitempty"`
+	// Streams are open; Behind and Quarantined are runs.
+	Streams     int      `json:"streams"`
+	Behind      uint64   `json:"runs_behind"`
+	Quarantined uint64   `json:"runs_quarantined"`
+	Settings    Settings `json:"settings"`
 	// HoldsVersion is that of the holds in force, 0 for none; Holds how many runs are held.
 	HoldsVersion uint64 `json:"holds_version,omitempty"`
 	Holds        int    `json:"holds,omitempty"`
 }
+
+// States of a node.
+const (
+	Loading, Live, Degraded, Draining = "loading", "live", "degraded", "draining"
+)
 
 // Settings are those in force on a node.
 type Settings struct {

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,7 +26,14 @@ type member struct {
 	layers *fleet.Layers
 	log    *testkit.Log
 	stop   func()
+
+	held   sync.RWMutex // stops the member from telling its status
+	drains atomic.Bool
 }
+
+func (m *member) hold()          { m.held.Lock() }
+func (m *member) release()       { m.held.Unlock() }
+func (m *member) draining() bool { return m.drains.Load() }
 
 // join runs a member until the test ends, or stop is called.
 func join(t *testing.T, host *testkit.Host, name string, requests float64, own config.Node) *member {
@@ -33,8 +42,15 @@ func join(t *testing.T, host *testkit.Host, name string, requests float64, own c
 	m.Member = fleet.NewMember(fleet.MemberOptions{
 		Conn: testkit.Conn(t, host), Layers: m.layers, Name: name, Program: "v1.2.3-rc.1", Log: slog.New(slog.NewTextHandler(m.log, nil)),
 		Status: func() fleet.Status {
-			return fleet.Status{Ready: true, Requests: requests, Settings: m.layers.Settings()}
+			m.held.RLock()
+			defer m.held.RUnlock()
+			state := fleet.Live
+			if m.draining() {
+				state = fleet.Draining
+			}
+			return fleet.Status{Ready: true, State: state, Requests: requests, Settings: m.layers.Settings()}
 		},
+		Drain: m.drains.Store,
 		Try: func(tried *policy.Policy) (*trial.Report, error) {
 			if tried.Defaults.TTL.Fixed == time.Minute {
 				return nil, trial.ErrIdle
@@ -60,7 +76,7 @@ func operator(t *testing.T, host *testkit.Host, nodes int) *fleet.Operator {
 func ttl(d time.Duration) string { return fmt.Sprintf("freshness:\n  ttl: %s\n", d) }
 
 // share must work.
-func share(t *testing.T, o *fleet.Operator, p fleet.Proposal, nodes int) {
+func share(t *testing.T, o *fleet.Operator, p fleet.Proposal, nodes int, without ...string) {
 	t.Helper()
 	if p.By == "" {
 		p.By = "ann"
@@ -70,7 +86,7 @@ func share(t *testing.T, o *fleet.Operator, p fleet.Proposal, nodes int) {
 		t.Fatalf("%v: version %d, %+v", err, number, verdicts)
 	}
 	for _, v := range verdicts {
-		if v.Refused != "" {
+		if (v.Refused != "") != slices.Contains(without, v.Name) {
 			t.Errorf("%+v", v)
 		}
 	}

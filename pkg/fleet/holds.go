@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/feed"
@@ -122,6 +123,26 @@ func (h *Holding) after(a RunAct, run rail.RunID, now time.Time) ([]HeldRun, err
 		return nil, fmt.Errorf("%w: %d runs are held already, the most there may be; a whole line is suspended in the booking system", ErrInvalid, mostHeld)
 	}
 	return slices.SortedFunc(maps.Values(byRun), func(a, b HeldRun) int { return cmp.Compare(a.Run, b.Run) }), nil
+}
+
+// heldAs says in words how a run is held.
+func heldAs(all []HeldRun, run string) string {
+	i := slices.IndexFunc(all, func(h HeldRun) bool { return h.Run == run })
+	if i < 0 {
+		return "as booked"
+	}
+	return all[i].words()
+}
+
+func (h *HeldRun) words() string {
+	var all []string
+	if h.Suspended {
+		all = append(all, "suspended")
+	}
+	if h.Pinned {
+		all = append(all, "pinned")
+	}
+	return strings.Join(all, ", ")
 }
 
 // table is the holds as replicas want them. What cannot be a run is left out.

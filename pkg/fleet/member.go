@@ -32,6 +32,8 @@ type MemberOptions struct {
 	// Replica to act on; nil while there is none. Holds are those of it.
 	Replica func() *replica.Replica
 	Holds   *replica.Holds
+	// Drain drains the node, or takes that back.
+	Drain func(on bool)
 	// Changed, if set, is called when other shared settings are in force.
 	Changed func()
 	Log     *slog.Logger
@@ -53,6 +55,9 @@ func NewMember(o MemberOptions) *Member {
 	if o.Replica == nil {
 		o.Replica = func() *replica.Replica { return nil }
 	}
+	if o.Drain == nil {
+		o.Drain = func(bool) {}
+	}
 	if o.Holds == nil {
 		o.Holds = &replica.Holds{}
 	}
@@ -68,7 +73,7 @@ func (m *Member) Run(ctx context.Context) error {
 	group.Go(func() error { return m.o.Conn.Watch(ctx, feed.SharedSettings, lookEvery, m.lookSettings) })
 	group.Go(func() error { return m.o.Conn.Watch(ctx, feed.SharedHolds, lookEvery, m.lookHolds) })
 	verbs := m.runVerbs()
-	verbs[verbStatus], verbs[verbCheck], verbs[verbTry] = m.status, m.check, m.try
+	verbs[verbStatus], verbs[verbCheck], verbs[verbTry], verbs[verbDrain] = m.status, m.check, m.try, m.drain
 	group.Go(func() error {
 		return m.o.Conn.ServeOperators(ctx, feed.Service{
 			Version: semantic(m.o.Program), About: map[string]string{"name": m.o.Name, "program": m.o.Program},

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/trial"
@@ -28,21 +30,30 @@ const (
 	trialTime = 30 * time.Second
 )
 
-// Nodes are those that answer, by name. One that is held up for two seconds is left out.
+// Nodes are those that are connected, by name. One that does not answer with the others is Silent.
 func (o *Operator) Nodes(ctx context.Context) ([]Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTime)
 	defer cancel()
-	answers, err := o.conn.AskFleet(ctx, verbStatus, nil)
-	if err != nil {
+	var answers [][]byte
+	var present []feed.Present
+	asking, both := errgroup.WithContext(ctx)
+	asking.Go(func() (err error) { answers, err = o.conn.AskFleet(both, verbStatus, nil); return err })
+	asking.Go(func() (err error) { present, err = o.conn.Fleet(both); return err })
+	if err := asking.Wait(); err != nil {
 		return nil, err
 	}
-	nodes := make([]Status, 0, len(answers))
+	nodes := make([]Status, 0, len(present))
 	for _, data := range answers {
 		s, err := decodeStatus(data)
 		if err != nil {
 			return nil, err
 		}
 		nodes = append(nodes, *s)
+	}
+	for _, p := range present {
+		if !slices.ContainsFunc(nodes, func(s Status) bool { return s.ID == p.ID }) {
+			nodes = append(nodes, Status{ID: p.ID, Name: p.About["name"], Program: p.About["program"], Silent: "it is connected, and does not answer"})
+		}
 	}
 	slices.SortFunc(nodes, func(a, b Status) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
 	return nodes, nil
@@ -86,7 +97,7 @@ func (o *Operator) Check(ctx context.Context, document string) ([]Verdict, error
 	if err != nil {
 		return nil, err
 	}
-	if len(nodes) == 0 {
+	if nodes = speaking(nodes); len(nodes) == 0 { // the silent must not stand in the way of the others
 		base := config.DefaultNode()
 		_, err := parse(document, "the document", &base)
 		return nil, err
@@ -97,6 +108,11 @@ func (o *Operator) Check(ctx context.Context, document string) ([]Verdict, error
 		_, err := o.conn.AskNode(ctx, n.ID, verbCheck, []byte(document))
 		return err
 	}), nil
+}
+
+// speaking are the nodes that answer.
+func speaking(nodes []Status) []Status {
+	return slices.DeleteFunc(nodes, func(s Status) bool { return s.Silent != "" })
 }
 
 // each asks all nodes side by side.
@@ -226,7 +242,7 @@ func (o *Operator) pick(ctx context.Context, node string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	if node != "" {
+	if nodes = speaking(nodes); node != "" {
 		nodes = slices.DeleteFunc(nodes, func(s Status) bool { return s.ID != node && s.Name != node })
 	}
 	if len(nodes) == 0 {

@@ -209,13 +209,16 @@ func (o *Operator) OnRun(ctx context.Context, a RunAct) (version uint64, verdict
 		return 0, nil, err
 	}
 	a.Run = run.String()
+	act := Act{By: a.By, What: a.Act, Target: a.Run, Note: a.Reason}
 	if a.Act == Purge {
-		return 0, o.purge(ctx, nodes, a), nil
+		act.Nodes = o.purge(ctx, nodes, a)
+		return 0, act.Nodes, o.record(ctx, act)
 	}
-	if version, err = o.storeHolds(ctx, a, run); err != nil {
+	if version, act.Before, act.After, err = o.storeHolds(ctx, a, run); err != nil {
 		return 0, nil, err
 	}
-	return version, o.awaitHolds(ctx, nodes, version), nil
+	act.Nodes = o.awaitHolds(ctx, nodes, version)
+	return version, act.Nodes, o.record(ctx, act)
 }
 
 // runOf is the one run that a text means, as far as the nodes that answer know.
@@ -271,26 +274,26 @@ func (o *Operator) Holds(ctx context.Context) (*Holding, error) {
 }
 
 // storeHolds adds an act to what is held. Somebody else who was faster is no reason to ask again: acts on other runs go together.
-func (o *Operator) storeHolds(ctx context.Context, a RunAct, run rail.RunID) (version uint64, err error) {
+func (o *Operator) storeHolds(ctx context.Context, a RunAct, run rail.RunID) (version uint64, before, after string, err error) {
 	const attempts = 5
 	for range attempts {
-		var before *Holding
-		if before, err = o.Holds(ctx); err != nil {
-			return 0, err
+		held, err := o.Holds(ctx)
+		if err != nil {
+			return 0, "", "", err
 		}
 		record := holdRecord{Format: format, Act: a}
-		if record.Runs, err = before.after(a, run, time.Now()); err != nil {
-			return 0, err
+		if record.Runs, err = held.after(a, run, time.Now()); err != nil {
+			return 0, "", "", err
 		}
-		data, err2 := json.Marshal(record)
-		if err2 != nil {
-			return 0, err2
+		data, err := json.Marshal(record)
+		if err != nil {
+			return 0, "", "", err
 		}
-		if version, err = o.conn.Store(ctx, feed.SharedHolds, data, before.Number); !errors.Is(err, feed.ErrConflict) {
-			return version, err
+		if version, err = o.conn.Store(ctx, feed.SharedHolds, data, held.Number); !errors.Is(err, feed.ErrConflict) {
+			return version, heldAs(held.Runs, a.Run), heldAs(record.Runs, a.Run), err
 		}
 	}
-	return 0, fmt.Errorf("%w: %d times", ErrConflict, attempts)
+	return 0, "", "", fmt.Errorf("%w: %d times", ErrConflict, attempts)
 }
 
 // awaitHolds waits until each node has a version of the holds in force.

@@ -1,8 +1,11 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -36,6 +39,125 @@ func writeVersion(b *strings.Builder, v *Version, now time.Time) {
 		fmt.Fprintf(b, ": %s", plain(v.Note))
 	}
 	b.WriteByte('\n')
+}
+
+// WriteFleet writes what all nodes say of themselves, and below it what an operator should know.
+func WriteFleet(w io.Writer, nodes []Status, now time.Time) error {
+	var b strings.Builder
+	if len(nodes) == 0 {
+		b.WriteString("no node answers\n")
+	} else {
+		t := columns(&b)
+		fmt.Fprintln(t, "node\tid\tprogram\tstate\tage\tlag\truns\tmemory\trequests/s\thit ratio\tp99\tstreams\tCPU\tsettings\tup")
+		for i := range nodes {
+			nodes[i].row(t, now)
+		}
+		_ = t.Flush() // to memory
+	}
+	for _, warning := range Warnings(nodes) {
+		fmt.Fprintf(&b, "! %s\n", plain(warning))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (n *Status) row(w io.Writer, now time.Time) {
+	if n.Silent != "" {
+		fmt.Fprintf(w, "%s\t%s\t%s\tsilent\n", plain(n.Name), plain(n.ID), plain(n.Program))
+		return
+	}
+	age, runs, memory, settings := "-", fmt.Sprint(n.Runs), "-", "own"
+	if n.Age != nil {
+		age = fmt.Sprintf("%.1f s", *n.Age)
+	}
+	if n.Behind+n.Quarantined > 0 {
+		runs += fmt.Sprintf(" (%d behind, %d hidden)", n.Behind, n.Quarantined)
+	}
+	if n.Memory > 0 {
+		memory = fmt.Sprintf("%d MiB", n.Memory>>20)
+	}
+	if n.Settings.Version > 0 {
+		settings = fmt.Sprint(n.Settings.Version)
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%.0f\t%.1f%%\t%.1f ms\t%d\t%.0f%%\t%s\t%s\n", plain(n.Name), plain(n.ID), plain(n.Program), plain(cmp.Or(n.State, "-")), age, n.Lag, runs, memory,
+		n.Requests, 100*n.HitRatio, 1000*n.P99, n.Streams, 100*n.CPU, settings, now.Sub(n.Started).Round(time.Second))
+}
+
+// Warnings are what an operator should know of a fleet beside what each node says.
+func Warnings(nodes []Status) (all []string) {
+	names, programs, settings, holds := map[string]int{}, map[string]bool{}, map[uint64]bool{}, map[uint64]bool{}
+	for i := range nodes {
+		n := &nodes[i]
+		names[n.Name]++
+		programs[n.Program] = true
+		if n.Silent != "" {
+			all = append(all, n.Name+": "+n.Silent)
+			continue
+		}
+		settings[n.Settings.Version], holds[n.HoldsVersion] = true, true
+		for _, why := range []string{n.Settings.Refused, n.Settings.FileRefused} {
+			if why != "" {
+				all = append(all, n.Name+": "+why)
+			}
+		}
+		if n.Errors > 0 {
+			all = append(all, fmt.Sprintf("%s: %.1f errors/s; its log tells", n.Name, n.Errors))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if names[name] > 1 {
+			all = append(all, fmt.Sprintf("%d nodes are called %s: only their ids tell them apart", names[name], name))
+		}
+	}
+	if len(programs) > 1 {
+		all = append(all, "nodes of different programs: "+strings.Join(slices.Sorted(maps.Keys(programs)), ", "))
+	}
+	if len(settings) > 1 {
+		all = append(all, "nodes have different versions of the shared settings")
+	}
+	if len(holds) > 1 {
+		all = append(all, "nodes have different versions of the holds of runs")
+	}
+	return all
+}
+
+// WriteActs writes what operators have done.
+func WriteActs(w io.Writer, acts []Act) error {
+	var b strings.Builder
+	if len(acts) == 0 {
+		b.WriteString("nothing was done yet\n")
+	} else {
+		t := columns(&b)
+		fmt.Fprintln(t, "when\tby\twhat\tof\tbefore\tafter\tdone on\tnote")
+		for i := range acts {
+			a := &acts[i]
+			done := "-"
+			if len(a.Nodes) > 0 {
+				var refused strings.Builder
+				done = fmt.Sprintf("%d of %d", writeRefusals(&refused, a.Nodes), len(a.Nodes))
+			}
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.At.Local().Format(timeLayout), plain(a.By), plain(a.What), plain(cmp.Or(a.Target, "-")), plain(cmp.Or(a.Before, "-")),
+				plain(cmp.Or(a.After, "-")), done, plain(a.Note))
+		}
+		_ = t.Flush() // to memory
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// WriteDrained writes what became of a DrainOrder.
+func WriteDrained(w io.Writer, d *DrainOrder, verdicts []Verdict) error {
+	var b strings.Builder
+	if writeRefusals(&b, verdicts) == len(verdicts) {
+		fmt.Fprintf(&b, "%s: ", plain(d.Node))
+		if d.Draining {
+			b.WriteString("drained. Balancers that ask /readyz send it nobody any more; it goes on following the feed. To undo: --return\n")
+		} else {
+			b.WriteString("it is back\n")
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func columns(b *strings.Builder) *tabwriter.Writer { return tabwriter.NewWriter(b, 0, 0, 2, ' ', 0) }
@@ -206,14 +328,7 @@ func WriteHolds(w io.Writer, h *Holding) error {
 		t := columns(&b)
 		fmt.Fprintln(t, "run\theld\tby\tsince\treason")
 		for _, r := range h.Runs {
-			var held []string
-			if r.Suspended {
-				held = append(held, "suspended")
-			}
-			if r.Pinned {
-				held = append(held, "pinned")
-			}
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", plain(r.Run), strings.Join(held, ", "), plain(r.By), r.At.Local().Format(timeLayout), plain(r.Reason))
+			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", plain(r.Run), r.words(), plain(r.By), r.At.Local().Format(timeLayout), plain(r.Reason))
 		}
 		_ = t.Flush() // to memory
 	}

@@ -35,7 +35,9 @@ func (s *Server) Hot(dst []byte, q *lane.Request) (response []byte, ok bool) {
 	if problem != nil {
 		return dst, false
 	}
-	return reply.append(dst, q.Date), true
+	response = reply.append(dst, q.Date)
+	s.traffic.took[toAvailability][reply.outcome()].Record(time.Since(q.Read))
+	return response, true
 }
 
 // entry finds or makes the entry of a query; nil if it has none. The query is the lane's memory.

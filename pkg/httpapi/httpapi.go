@@ -94,6 +94,7 @@ type Server struct {
 	log      *slog.Logger
 	hub      *hub
 	asOf     asOfText
+	traffic  traffic
 	draining atomic.Bool
 }
 
@@ -114,7 +115,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := s.engine.SetTrustedProxies(o.Settings.TrustedProxies); err != nil { // nil trusts nobody; gin's own default is everybody
 		return nil, err
 	}
-	s.engine.Use(s.recover, s.last)
+	s.engine.Use(s.measure, s.recover, s.last)
 	s.routes(o)
 	return s, nil
 }
@@ -156,8 +157,22 @@ func (s *Server) routes(o Options) {
 	})
 }
 
-// Drain makes each response from now on its connection's last, and the server not ready: clients and balancers go elsewhere.
-func (s *Server) Drain() { s.draining.Store(true) }
+// restartOver is the time over which streams are told to begin anew elsewhere.
+const restartOver = 3 * time.Second
+
+// Drain makes each response from now on its connection's last, the server not ready, and its streams begin anew: clients and balancers go elsewhere. It goes on answering those who
+// come all the same.
+func (s *Server) Drain() {
+	if s.draining.CompareAndSwap(false, true) {
+		go s.hub.restart(restartOver)
+	}
+}
+
+// Return undoes Drain.
+func (s *Server) Return() { s.draining.Store(false) }
+
+// Draining reports whether the server is drained.
+func (s *Server) Draining() bool { return s.draining.Load() }
 
 func (s *Server) last(c *gin.Context) {
 	if s.draining.Load() {

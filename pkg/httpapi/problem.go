@@ -50,6 +50,7 @@ var (
 	notReached       = problemKind{"position-not-reached", "This node is not as far as your last answer", http.StatusServiceUnavailable}
 	invalidHeader    = problemKind{"invalid-header", "A header has a bad value", http.StatusBadRequest}
 	tooManyStreams   = problemKind{"too-many-streams", "Too many open streams", http.StatusTooManyRequests}
+	leaving          = problemKind{"draining", "This node is being drained", http.StatusServiceUnavailable}
 	internal         = problemKind{"internal", "Internal error", http.StatusInternalServerError}
 )
 
@@ -75,6 +76,7 @@ func fail(c *gin.Context, p *Problem) {
 	if p.RetryAfter > 0 {
 		c.Header("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
 	}
+	c.Set(problemKey, p.Kind.slug)
 	c.Header("Cache-Control", "no-store")
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Data(p.Kind.status, "application/problem+json", body)

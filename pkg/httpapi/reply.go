@@ -31,6 +31,13 @@ func (r *reply) set(name, value string) {
 	r.used++
 }
 
+func (r *reply) outcome() outcome {
+	if r.status == http.StatusNotModified {
+		return notModified
+	}
+	return ok
+}
+
 // asking is what a request says of how it wants to be answered.
 type asking struct {
 	ifNoneMatch    []string
@@ -50,6 +57,7 @@ func (s *Server) reply(a *answer.Served, how asking) (r reply, problem *Problem)
 	f := freshness{asOf: a.AsOf, age: a.Age, proved: a.Proved}
 	s.judge(&f, a.Effects.DegradedAfter, a.Behind)
 	if f.proved {
+		s.traffic.ages.Record(f.age)
 		r.set("Age", seconds(f.age))
 	}
 	r.set("Cache-Control", a.Caching)

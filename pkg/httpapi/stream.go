@@ -3,8 +3,10 @@ package httpapi
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -82,6 +84,25 @@ func (h *hub) list(topics []*topic, n int) []*topic {
 	return topics
 }
 
+// restart has all streams begin anew, elsewhere if there is a balancer, spread over a time so that the others are not overrun.
+func (h *hub) restart(over time.Duration) {
+	h.mu.Lock()
+	topics := slices.Collect(maps.Values(h.topics))
+	h.mu.Unlock()
+	for i, t := range topics {
+		wait := time.NewTimer(over / time.Duration(len(topics)))
+		t.restart()
+		if i == len(topics)-1 {
+			return
+		}
+		select {
+		case <-wait.C:
+		case <-h.ctx.Done():
+			return
+		}
+	}
+}
+
 // admit counts a stream in, or says why not.
 func (h *hub) admit(client string) *Problem {
 	h.mu.Lock()
@@ -133,6 +154,11 @@ func (h *hub) part(t *topic) {
 
 // stream is GET /v1/stream.
 func (s *Server) stream(c *gin.Context) {
+	began := time.Now()
+	if s.draining.Load() {
+		fail(c, &Problem{Kind: leaving, Detail: "it opens no streams any more; others do", RetryAfter: time.Second})
+		return
+	}
 	asked := s.search(c)
 	if asked == nil {
 		return
@@ -156,6 +182,7 @@ func (s *Server) stream(c *gin.Context) {
 	} else {
 		w.write(hello)
 	}
+	s.traffic.took[toStream][ok].Record(time.Since(began))
 	w.pump(c.Request.Context(), s.hub.ctx, sub)
 }
 

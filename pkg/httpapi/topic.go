@@ -68,6 +68,16 @@ func (t *topic) unsubscribe(sub *subscriber) {
 	delete(t.subscribers, sub)
 }
 
+// restart has all subscribers begin anew.
+func (t *topic) restart() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for sub := range t.subscribers {
+		close(sub.lost)
+	}
+	clear(t.subscribers)
+}
+
 // sweep does what is due.
 func (t *topic) sweep(o *lookout, now time.Time) {
 	t.mu.Lock()
@@ -195,6 +205,7 @@ func (t *topic) name(i int) string {
 
 // broadcast gives an event to every subscriber. One whose backlog is full is told that it is lost. The caller holds mu.
 func (t *topic) broadcast(event []byte) {
+	t.hub.server.traffic.events.Add(uint64(len(t.subscribers)))
 	for sub := range t.subscribers {
 		select {
 		case sub.events <- event:

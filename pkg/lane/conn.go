@@ -70,7 +70,7 @@ func (c *conn) next() bool {
 
 // answer answers the requests that have come, as far as they are the lane's. The verdict is that on the next.
 func (c *conn) answer(dst []byte) (response []byte, v verdict) {
-	c.request.Date = c.lane.dateAt(c.now)
+	c.request.Date, c.request.Read = c.lane.dateAt(c.now), c.now
 	for c.start < c.end && len(dst) < outSize {
 		var n int
 		if n, v = parse(c.in[c.start:c.end], c.lane.prefix, &c.request); v != hot {

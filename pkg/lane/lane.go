@@ -113,11 +113,11 @@ func (l *Listener) Close() (err error) {
 }
 
 // Last makes each response from now on its connection's last.
-func (l *Listener) Last() { l.draining.Store(true) }
+func (l *Listener) Last(on bool) { l.draining.Store(on) }
 
 // Drain ends the connections in the lane: those without a request at once, the others with their responses (L5). It returns when none is left, or with ctx's error.
 func (l *Listener) Drain(ctx context.Context) error {
-	l.Last()
+	l.Last(true)
 	l.ending.Store(true)
 	gone := l.left()
 	l.mu.Lock()

@@ -220,7 +220,7 @@ func TestDrain(t *testing.T) {
 		})
 	}
 	testkit.Eventually(t, "answers", func() bool { return answers.Load() > 100 })
-	s.Last()
+	s.Last(true)
 	asking.Wait()
 	if err := s.Drain(t.Context()); err != nil || s.Connections() != 0 {
 		t.Errorf("%v; %d are left", err, s.Connections())

@@ -1,6 +1,9 @@
 package lane
 
-import "unsafe"
+import (
+	"time"
+	"unsafe"
+)
 
 // Request is a request that the lane has read. All its texts are valid during the call only, and absent headers are empty.
 type Request struct {
@@ -12,6 +15,8 @@ type Request struct {
 	Date string
 	// Last: the response must say Connection: close.
 	Last bool
+	// Read is when it had been read.
+	Read time.Time
 
 	seen field // headers that may come once
 }
@@ -38,7 +43,7 @@ const (
 // parse reads the head of a request that begins with prefix, the method, the path and a question mark, into r, and tells its length. It knows only the strictest form of
 // HTTP/1.1 (RFC 9112), in which no two readers differ; whatever is unusual is foreign (L1).
 func parse(b []byte, prefix string, r *Request) (length int, v verdict) {
-	*r = Request{Date: r.Date, Last: r.Last}
+	*r = Request{Date: r.Date, Last: r.Last, Read: r.Read}
 	i, v := r.line(b, prefix)
 	for v == hot {
 		if rest := b[i:]; len(rest) > 0 && rest[0] == '\r' {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/yupiao/yupiao/pkg/accuracy"
 	"github.com/yupiao/yupiao/pkg/answer"
+	"github.com/yupiao/yupiao/pkg/httpapi"
+	"github.com/yupiao/yupiao/pkg/latency"
 	"github.com/yupiao/yupiao/pkg/replica"
 )
 
@@ -41,6 +43,7 @@ type collector struct {
 	ready   *prometheus.Desc
 	degrade *prometheus.Desc
 	reloads *prometheus.Desc
+	lag     *prometheus.Desc
 }
 
 // Options of a Handler; all are needed. The functions are called at each scrape.
@@ -50,7 +53,16 @@ type Options struct {
 	Answers  func() answer.Stats
 	// Settings tells the version of the shared settings in force, and whether settings that somebody wrote are refused.
 	Settings func() (version uint64, refused bool)
-	Clock    func() time.Time
+	// Traffic tells of the requests, by route and outcome; Ages how old the data were when seat searches were answered; Streams of the open streams.
+	Traffic func() []httpapi.Traffic
+	Ages    func() latency.Snapshot
+	Streams func() (open int, events uint64)
+	// Draining: the node is being drained. Holds are the runs that operators hold.
+	Draining func() bool
+	Holds    func() *replica.HoldTable
+	// Program is the version of the program.
+	Program string
+	Clock   func() time.Time
 }
 
 // Handler serves a node's metrics.
@@ -59,6 +71,7 @@ func Handler(o Options) http.Handler {
 	registry.MustRegister(newGo(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newCollector(o.Source, o.Clock), newOffers(o.Accuracy), newAnswers(o.Answers))
 	registry.MustRegister(newSettings(o.Settings)...)
+	registry.MustRegister(newTraffic(&o))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
@@ -93,6 +106,7 @@ func newCollector(source Source, clock func() time.Time) *collector {
 		age:     single("age_seconds", "How old the data may be; absent if nothing proves an age."),
 		ready:   single("ready", "1 once the first replica is loaded."),
 		degrade: single("degraded", "1 while the replica is known not to advance."),
+		lag:     single("feed_lag_messages", "Messages of the delta stream that the node has before it, as far as the last heartbeat tells."),
 		reloads: single("reloads_total", "Replicas loaded again since the node started."),
 		metrics: []metric{
 			counter("events_received_total", "Events of the feed. Received = applied + duplicate + held + broken.", func(s *replica.Stats) uint64 { return s.Received }),
@@ -117,7 +131,7 @@ func (c *collector) Describe(out chan<- *prometheus.Desc) {
 	for _, m := range c.metrics {
 		out <- m.desc
 	}
-	for _, d := range []*prometheus.Desc{c.age, c.ready, c.degrade, c.reloads} {
+	for _, d := range []*prometheus.Desc{c.age, c.ready, c.degrade, c.reloads, c.lag} {
 		out <- d
 	}
 }
@@ -137,6 +151,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	if age, ok := r.Age(c.clock()); ok {
 		gauge(c.age, age.Seconds())
 	}
+	gauge(c.lag, float64(r.Lag()))
 	stats := r.Stats()
 	for _, m := range c.metrics {
 		out <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.read(&stats)))

@@ -4,18 +4,21 @@ import (
 	"context"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/answer"
+	"github.com/yupiao/yupiao/pkg/latency"
 	"github.com/yupiao/yupiao/pkg/trial"
 )
 
 // meter knows what the node does in a second, and what that costs.
 type meter struct {
-	stats func() answer.Stats
-	cpu   func() time.Duration
+	stats  func() answer.Stats
+	search func() (took latency.Snapshot, errors uint64)
+	cpu    func() time.Duration
 
 	mu   sync.Mutex // guards what follows
 	at   time.Time
@@ -25,10 +28,19 @@ type meter struct {
 	requests, renders, looks, cores float64
 	// least is the least CPU time of a second: what the node uses without any request. It grows slowly, lest one quiet second counts for ever.
 	least float64
+	// seconds are the last ones' searches, the oldest first.
+	seconds []searched
 }
 
-func newMeter(stats func() answer.Stats) *meter {
-	return &meter{stats: stats, cpu: processTime, least: math.Inf(1)}
+// searched is what was counted of seat searches until a moment.
+type searched struct {
+	at     time.Time
+	took   latency.Snapshot
+	errors uint64
+}
+
+func newMeter(stats func() answer.Stats, search func() (latency.Snapshot, uint64)) *meter {
+	return &meter{stats: stats, search: search, cpu: processTime, least: math.Inf(1)}
 }
 
 // processTime is the user and system time of this process.
@@ -44,6 +56,8 @@ const (
 	meterEvery = time.Second
 	// meterOver is the time constant of the rates.
 	meterOver = 5 * time.Second
+	// searchesOver is over how many seconds latency and errors are told.
+	searchesOver = 10
 	// leastGrows is by how much the least grows in a second: to the double in a quarter of an hour.
 	leastGrows = 1.00077
 )
@@ -66,8 +80,12 @@ func (m *meter) run(ctx context.Context, tell func(now time.Time, share float64)
 // measure takes the counters, and returns the cores used since the last time.
 func (m *meter) measure(now time.Time) (cores float64) {
 	used, stats := m.cpu(), m.stats()
+	took, failed := m.search()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.seconds = append(m.seconds, searched{now, took, failed}); len(m.seconds) > searchesOver+1 {
+		m.seconds = slices.Delete(m.seconds, 0, 1)
+	}
 	before := m.last
 	seconds, first := now.Sub(m.at).Seconds(), m.at.IsZero()
 	cores = (used - m.used).Seconds() / seconds
@@ -93,6 +111,18 @@ func (m *meter) rates() (requests, hitRatio, cores float64) {
 		hitRatio = max(1-m.renders/m.requests, 0)
 	}
 	return m.requests, hitRatio, m.cores
+}
+
+// searches are the 99th percentile of the time in which seat searches were answered, and errors of ours per second, over the last ten seconds.
+func (m *meter) searches() (p99 time.Duration, errors float64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.seconds) < 2 {
+		return 0, 0
+	}
+	first, last := &m.seconds[0], &m.seconds[len(m.seconds)-1]
+	since := last.took.Since(&first.took)
+	return since.Quantile(0.99), float64(last.errors-first.errors) / last.at.Sub(first.at).Seconds()
 }
 
 // costs are what was measured: a look and a render by the clock, over the node's life; what a request costs beside them is what is left of the CPU time of the last seconds.

@@ -7,6 +7,7 @@
 //
 //	N1 A node answers /healthz from its first moment, and queries from the moment it is ready.
 //	N2 A node that is told to stop finishes what is on the way within the drain time, ends its streams and leaves no goroutine.
+//	N3 A node that is drained by an operator goes on following and answering, but says that it is not ready; it can be taken back.
 package node
 
 import (
@@ -48,6 +49,8 @@ type Options struct {
 	Log *slog.Logger
 	// Between, if set, stands between the feed and the replica (see replica.Options).
 	Between func(feed.Sink) feed.Sink
+	// Level, if set, is that of the log, for operators to change.
+	Level *slog.LevelVar
 	// Refused, if set, says why changed settings are not in force, for the metrics.
 	Refused func() error
 }
@@ -74,6 +77,7 @@ type Node struct {
 	member     *fleet.Member
 	pilot      *pilot
 	meter      *meter
+	history    history
 }
 
 // New connects to the feed and opens the listeners, so that what cannot work is known at once.
@@ -111,7 +115,7 @@ func (n *Node) open(s *config.Node) (err error) {
 	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: n.options.Clock, OnFault: n.logFault, Holds: &n.holds, Between: n.options.Between})
 	n.layers, n.pilot = fleet.NewLayers(s), newPilot(n.options.Log)
 	n.member = fleet.NewMember(fleet.MemberOptions{
-		Conn: n.conn, Layers: n.layers, Name: s.Feed.Name, Program: program(), Status: n.status, Try: n.try, Replica: n.follower.Replica, Holds: &n.holds,
+		Conn: n.conn, Layers: n.layers, Name: s.Feed.Name, Program: program(), Status: n.status, Try: n.try, Replica: n.follower.Replica, Holds: &n.holds, Drain: n.drain,
 		Changed: n.steer, Log: n.options.Log,
 	})
 	n.answers, err = answer.New(answer.Options{
@@ -120,10 +124,10 @@ func (n *Node) open(s *config.Node) (err error) {
 	if err != nil {
 		return err
 	}
-	n.meter = newMeter(n.answers.Stats)
 	if err := n.handle(s); err != nil {
 		return err
 	}
+	n.meter = newMeter(n.answers.Stats, n.server.Searches)
 	return n.listen(s)
 }
 
@@ -216,6 +220,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return n.member.Run(ctx) })
 	group.Go(func() error { n.answers.Record(ctx); return nil })
 	group.Go(func() error { return n.meter.run(ctx, n.pilot.steer) })
+	group.Go(func() error { return n.history.keep(ctx, n.point) })
 	group.Go(func() error { return n.serve(ctx, n.public, n.server, 30*time.Second, n.leave) })
 	if n.admin != nil {
 		group.Go(func() error {
@@ -249,10 +254,11 @@ func (n *Node) limits(s *config.Node) httpapi.Settings {
 
 func (n *Node) adminHandler() http.Handler {
 	return admin.Handler(admin.Options{
-		Fleet: fleet.NewOperator(n.conn), Document: api.AdminAPI, Token: bearer.New(n.settings.Load().Admin.Token),
+		Fleet: fleet.NewOperator(n.conn), Node: local{n}, Document: api.AdminAPI, Token: bearer.New(n.settings.Load().Admin.Token),
 		Metrics: metrics.Handler(metrics.Options{
 			Source: n.follower, Accuracy: &n.accuracy, Answers: n.answers.Stats, Clock: n.options.Clock,
 			Settings: func() (uint64, bool) { return n.layers.Version(), n.refused() != nil },
+			Traffic:  n.server.Traffic, Ages: n.server.Ages, Streams: n.server.Streams, Draining: n.server.Draining, Holds: n.holds.Table, Program: program(),
 		}),
 	})
 }
@@ -262,20 +268,22 @@ const linger = 250 * time.Millisecond
 
 // leave lets the public go (N2). Streams are ended first, since they would never end by themselves.
 func (n *Node) leave(ctx context.Context) error {
-	n.server.Drain()
+	n.drain(true)
 	n.endStreams()
-	inLane, ok := n.public.(*lane.Listener)
-	if ok {
-		inLane.Last()
-	}
 	select {
 	case <-time.After(linger):
 	case <-ctx.Done():
 	}
-	if !ok {
-		return nil
+	if l := n.lane(); l != nil {
+		return l.Drain(ctx)
 	}
-	return inLane.Drain(ctx)
+	return nil
+}
+
+// lane in front of net/http; nil if it is turned off.
+func (n *Node) lane() *lane.Listener {
+	l, _ := n.public.(*lane.Listener)
+	return l
 }
 
 // serve serves a listener until ctx ends, and then what is on the way, within the drain time.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/fleet"
 	"github.com/yupiao/yupiao/pkg/node"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/testkit"
@@ -172,7 +173,7 @@ func TestNodeDrains(t *testing.T) {
 			var asking sync.WaitGroup
 			var answers atomic.Int64
 			for i := range 8 {
-				asking.Go(func() { askUntilTold(t, "http://"+n.Address()+[]string{search, "/healthz"}[i%2], &answers) })
+				asking.Go(func() { askUntilTold(t, "http://"+n.Address()+[]string{search, "/healthz"}[i%2], &answers, t.Context()) })
 			}
 			testkit.Eventually(t, "answers", func() bool { return answers.Load() > 200 })
 			stop()
@@ -182,11 +183,82 @@ func TestNodeDrains(t *testing.T) {
 	}
 }
 
-// askUntilTold asks over one connection until an answer says that it is the last one.
-func askUntilTold(t *testing.T, url string, answers *atomic.Int64) {
+// N3: a drained node says so, has its streams begin anew and opens none, and loses no request of those who ask on; when it is taken back, all is as before.
+func TestNodeIsDrainedAndReturns(t *testing.T) {
+	for _, fast := range []bool{true, false} {
+		t.Run(fmt.Sprint("fast_lane=", fast), func(t *testing.T) {
+			host := testkit.Broker(t)
+			_, _, ids := publish(t.Context(), t, host, 1)
+			s := settings()
+			s.HTTP.FastLane = fast
+			n, err := node.New(s, node.Options{InProcess: host})
+			if err != nil {
+				t.Fatal(err)
+			}
+			testkit.Run(t, n.Run)
+			ready := func(want int) func() bool {
+				return func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == want }
+			}
+			testkit.Eventually(t, "a ready node", ready(200))
+			search := "?from=BJP&to=SHH&date=" + ids[0].Date.String()
+			stream, err := http.Get("http://" + n.Address() + "/v1/stream" + search)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = stream.Body.Close() }()
+			load, ease := context.WithCancel(t.Context())
+			var asking sync.WaitGroup
+			var answers atomic.Int64
+			for i := range 4 {
+				asking.Go(func() {
+					for load.Err() == nil {
+						askUntilTold(t, "http://"+n.Address()+[]string{"/v1/availability" + search, "/healthz"}[i%2], &answers, load)
+					}
+				})
+			}
+			o := fleet.NewOperator(testkit.Conn(t, host))
+			drain := func(on bool, state string) {
+				t.Helper()
+				if verdicts, err := o.Drain(t.Context(), fleet.DrainOrder{Node: "yupiaod", Draining: on, By: "ann"}); err != nil || len(verdicts) != 1 || verdicts[0].Refused != "" {
+					t.Fatalf("%v %+v", err, verdicts)
+				}
+				nodes, err := o.Nodes(t.Context())
+				if err != nil || len(nodes) != 1 || nodes[0].State != state {
+					t.Errorf("%v %+v; want %s", err, nodes, state)
+				}
+			}
+			drain(true, fleet.Draining)
+			if code, body := get(t, n.Address(), "/readyz"); code != 503 || !strings.Contains(body, "draining") {
+				t.Errorf("/readyz: %d %s", code, body)
+			}
+			if code, body := get(t, n.Address(), "/v1/stream"+search); code != 503 || !strings.Contains(body, "draining") {
+				t.Errorf("a new stream: %d %s", code, body)
+			}
+			said, err := io.ReadAll(stream.Body)
+			if err != nil || !strings.Contains(string(said), "event: restart") {
+				t.Errorf("the stream ended with %v, after %.300s", err, said)
+			}
+			before := answers.Load()
+			testkit.Eventually(t, "answers of a drained node", func() bool { return answers.Load() > before+50 })
+			drain(false, fleet.Live)
+			testkit.Eventually(t, "a ready node", ready(200))
+			again, err := http.Get("http://" + n.Address() + "/v1/stream" + search)
+			if err != nil || again.StatusCode != 200 {
+				t.Fatal(err, again)
+			}
+			_ = again.Body.Close()
+			ease()
+			asking.Wait()
+			t.Logf("%d answers, none lost", answers.Load())
+		})
+	}
+}
+
+// askUntilTold asks over one connection until an answer says that it is the last one, or nobody wants any more.
+func askUntilTold(t *testing.T, url string, answers *atomic.Int64, while context.Context) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	for last := false; !last; answers.Add(1) {
+	for last := false; !last && while.Err() == nil; answers.Add(1) {
 		r, err := client.Get(url)
 		if err != nil {
 			t.Errorf("lost: %v", err)

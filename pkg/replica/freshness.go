@@ -173,6 +173,15 @@ func (p *proof) asOf() (b beat, next uint64, proved bool) {
 	return beat{}, next, false
 }
 
+// lag is how many messages of the delta stream lie between what the partition has dealt with and what it has heard of.
+func (p *proof) lag() uint64 {
+	pending, applied := p.pending.Load(), p.applied.Load()
+	if pending == nil || len(*pending) == 0 || (*pending)[0].mark <= applied {
+		return 0
+	}
+	return (*pending)[0].mark - applied
+}
+
 // heartbeat takes a heartbeat for all its partitions.
 func (f *freshness) heartbeat(h *event.Heartbeat) error {
 	if ours := f.created.Load(); ours != nil {

@@ -157,6 +157,14 @@ func (r *Replica) Age(now time.Time) (time.Duration, bool) {
 	return max(now.Sub(at), now.Sub(seen), 0), ok
 }
 
+// Lag is how many messages of the delta stream the partition that is farthest behind has before it, as far as the publisher's heartbeats tell. They come every 250 ms.
+func (r *Replica) Lag() (messages uint64) {
+	for i := range r.freshness.partition {
+		messages = max(messages, r.freshness.partition[i].lag())
+	}
+	return messages
+}
+
 // Heartbeat takes a proof of freshness (R7). The error says that the stream that was read is not the publisher's (R9).
 func (r *Replica) Heartbeat(h *event.Heartbeat) error { return r.freshness.heartbeat(h) }
 

@@ -1,0 +1,129 @@
+package httpapi
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/yupiao/yupiao/pkg/latency"
+)
+
+// route is what was asked for, and outcome what came of it.
+type (
+	route   uint8
+	outcome uint8
+)
+
+const (
+	toAvailability route = iota
+	toRun
+	toStations
+	toStream
+	toReady
+	toOther
+	routes
+)
+
+const (
+	ok outcome = iota
+	notModified
+	badRequest
+	unready
+	stale
+	limited
+	failed
+	outcomes
+)
+
+// Names, as metrics tell them.
+var (
+	routeNames   = [routes]string{"availability", "run", "stations", "stream", "ready", "other"}
+	outcomeNames = [outcomes]string{"ok", "not_modified", "bad_request", "not_ready", "not_fresh", "limited", "error"}
+	routesByPath = map[string]route{HotPath: toAvailability, "/v1/runs/:run": toRun, "/v1/stations": toStations, "/v1/stream": toStream, "/readyz": toReady}
+)
+
+// traffic counts and times all requests. A table instead of names and maps: each hot request passes here. Safe for concurrent use.
+type traffic struct {
+	took   [routes][outcomes]latency.Histogram
+	ages   latency.Histogram // of the data, when a seat search was answered
+	events atomic.Uint64     // that went to streams
+}
+
+// Traffic is what has come of the requests of a route since the start.
+type Traffic struct {
+	Route, Outcome string
+	// Took is the time from the request until its answer is there, and of a stream until its first event; not until the client has read it.
+	Took latency.Snapshot
+}
+
+// Traffic tells of all routes that were asked, and of seat searches at any time.
+func (s *Server) Traffic() (all []Traffic) {
+	for r := range routes {
+		for o := range outcomes {
+			if took := s.traffic.took[r][o].Snapshot(); took.Count > 0 || r == toAvailability {
+				all = append(all, Traffic{routeNames[r], outcomeNames[o], took})
+			}
+		}
+	}
+	return all
+}
+
+// Searches is how long all seat searches took, and how many of them an error of ours ended.
+func (s *Server) Searches() (took latency.Snapshot, errors uint64) {
+	for o := range outcomes {
+		snapshot := s.traffic.took[toAvailability][o].Snapshot()
+		took.Add(&snapshot)
+		if o == failed {
+			errors = snapshot.Count
+		}
+	}
+	return took, errors
+}
+
+// Ages is how old the data were when seat searches were answered, as far as that could be proved.
+func (s *Server) Ages() latency.Snapshot { return s.traffic.ages.Snapshot() }
+
+// Streams is how many are open, and how many events they were sent.
+func (s *Server) Streams() (open int, events uint64) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.hub.streams, s.traffic.events.Load()
+}
+
+// measure counts and times a request that gin answers.
+func (s *Server) measure(c *gin.Context) {
+	began := time.Now()
+	c.Next()
+	r, known := routesByPath[c.FullPath()]
+	if !known {
+		r = toOther
+	}
+	if o := outcomeOf(c); r != toStream || o != ok { // a stream counts when it begins
+		s.traffic.took[r][o].Record(time.Since(began))
+	}
+}
+
+// problemKey is where fail leaves the kind of its problem for measure.
+const problemKey = "problem"
+
+func outcomeOf(c *gin.Context) outcome {
+	switch status := c.Writer.Status(); {
+	case status == http.StatusNotModified:
+		return notModified
+	case status == http.StatusTooManyRequests:
+		return limited
+	case status == http.StatusServiceUnavailable:
+		if kind := c.GetString(problemKey); kind == tooOld.slug || kind == notFresh.slug || kind == notReached.slug {
+			return stale
+		}
+		return unready
+	case status >= http.StatusInternalServerError:
+		return failed
+	case status >= http.StatusBadRequest:
+		return badRequest
+	default:
+		return ok
+	}
+}
