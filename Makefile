@@ -16,6 +16,9 @@ help: ## list the targets
 run: ## a living railway in the browser: http://127.0.0.1:8080
 	go run ./cmd/yupiao demo
 
+cluster: ## a whole fleet as processes: 3 NATS servers, booking backend, 3 query nodes, balancer on http://127.0.0.1:8080
+	go run ./cmd/yupiao cluster
+
 build: ## the programs, in bin/
 	go build -trimpath -o bin/ ./cmd/...
 
@@ -56,4 +59,4 @@ bench-peers: ## the same answer by nginx, Varnish, Redis and others beside ours;
 	@mkdir -p bench/results
 	set -o pipefail; go run ./bench/peers $(PEERS) | tee bench/results/$$(date +%F)-peers.txt
 
-.PHONY: help run build test lint vuln generate golden fuzz bench bench-once bench-country bench-peers
+.PHONY: help run cluster build test lint vuln generate golden fuzz bench bench-once bench-country bench-peers

@@ -39,6 +39,8 @@
 //	crowd       people who buy at random, over the booking API
 //	country     a made-up national railway of the real size, and an authority that holds it: for benchmarks
 //	demo        a whole railway in one process: broker, booking and node
+//	balancer    a plain HTTP balancer that asks nodes whether they are ready
+//	cluster     a whole fleet as processes on one machine
 //	board       answers as a table in a terminal
 //	plot        lines over axes as SVG
 //	load        a crowd that asks: an open-loop load generator and its report

@@ -213,7 +213,8 @@ func (d *demo) announce(ctx context.Context) error {
 	if d.Ready != nil {
 		d.Ready(d.node.Address())
 	}
-	return d.trade(ctx)
+	client := crowd.NewClient(ctx, "http://"+d.backend.Address(), d.token)
+	return crowd.Trade(ctx, client, crowd.Options{Schedule: d.schedule, Rules: d.Settings.Formations, Seed: d.Seed}, d.SalesPerSecond)
 }
 
 func poll(ctx context.Context, holds func() bool) bool {
@@ -232,7 +233,7 @@ func poll(ctx context.Context, holds func() bool) bool {
 // directions say where everything is, and what to try, for the pair of places with the most trains.
 func (d *demo) directions() {
 	base := "http://" + d.node.Address()
-	from, to := busiest(d.schedule)
+	from, to := d.schedule.Busiest()
 	date := d.From + min(1, rail.Date(d.Days)-1)
 	fmt.Fprintf(d.Out, `
   page      %s/
@@ -248,57 +249,4 @@ Try:
   curl -N '%s/v1/stream?from=%s&to=%s&date=%s'
 
 `, base, base, d.backend.Address(), d.node.AdminAddress(), d.server.URL(), base, d.SalesPerSecond, d.folder, base, from, to, date, base, base, from, to, date)
-}
-
-// busiest is the pair of stations between the ends of the most trips.
-func busiest(s *timetable.Schedule) (from, to rail.StationCode) {
-	type pair struct{ from, to rail.StationCode }
-	counts, best := map[pair]int{}, pair{}
-	for _, t := range s.Trips {
-		stops := t.Pattern.Stops
-		p := pair{stops[0].Station, stops[len(stops)-1].Station}
-		counts[p]++
-		if n := counts[p]; n > counts[best] || n == counts[best] && p.from+p.to < best.from+best.to {
-			best = p
-		}
-	}
-	return best.from, best.to
-}
-
-// perCrowd is how many acts a second one crowd does with ease, each waiting for the disk.
-const perCrowd = 40
-
-// trade lets people act at their pace: as many crowds side by side as it takes.
-func (d *demo) trade(ctx context.Context) error {
-	if d.SalesPerSecond == 0 {
-		return nil
-	}
-	crowds := int(d.SalesPerSecond/perCrowd) + 1
-	client := crowd.NewClient(ctx, "http://"+d.backend.Address(), d.token)
-	group, ctx := errgroup.WithContext(ctx)
-	for i := range crowds {
-		c := crowd.New(client, crowd.Options{Schedule: d.schedule, Rules: d.Settings.Formations, Seed: d.Seed + uint64(i)})
-		group.Go(func() error {
-			pace(ctx, d.SalesPerSecond/float64(crowds), func() { c.Step() })
-			return nil
-		})
-	}
-	return group.Wait()
-}
-
-// pace does something so many times a second, on average; what it cannot keep up with within a second is left out.
-func pace(ctx context.Context, perSecond float64, do func()) {
-	const beat = 20 * time.Millisecond
-	ticker := time.NewTicker(beat)
-	defer ticker.Stop()
-	for owed := 0.0; ; {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		for owed = min(owed+perSecond*beat.Seconds(), max(perSecond, 1)); owed >= 1 && ctx.Err() == nil; owed-- {
-			do()
-		}
-	}
 }

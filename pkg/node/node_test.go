@@ -173,7 +173,9 @@ func TestNodeDrains(t *testing.T) {
 			var asking sync.WaitGroup
 			var answers atomic.Int64
 			for i := range 8 {
-				asking.Go(func() { askUntilTold(t, "http://"+n.Address()+[]string{search, "/healthz"}[i%2], &answers, t.Context()) })
+				asking.Go(func() {
+					askUntilTold(t, "http://"+n.Address()+[]string{search, "/healthz"}[i%2], &answers, t.Context())
+				})
 			}
 			testkit.Eventually(t, "answers", func() bool { return answers.Load() > 200 })
 			stop()

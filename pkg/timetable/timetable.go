@@ -130,6 +130,21 @@ func (s *Schedule) Patterns() (all []*Pattern) {
 	return all
 }
 
+// Busiest is the pair of stations between the ends of the most trips.
+func (s *Schedule) Busiest() (from, to rail.StationCode) {
+	type pair struct{ from, to rail.StationCode }
+	counts, best := map[pair]int{}, pair{}
+	for _, t := range s.Trips {
+		stops := t.Pattern.Stops
+		p := pair{stops[0].Station, stops[len(stops)-1].Station}
+		counts[p]++
+		if n := counts[p]; n > counts[best] || n == counts[best] && p.from+p.to < best.from+best.to {
+			best = p
+		}
+	}
+	return best.from, best.to
+}
+
 // NumODs is the number of ODs of a run with so many stops.
 func NumODs(stops int) int { return stops * (stops - 1) / 2 }
 

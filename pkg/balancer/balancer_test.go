@@ -1,0 +1,190 @@
+package balancer
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+
+	"sync/atomic"
+	"testing"
+
+	"github.com/yupiao/yupiao/pkg/testkit"
+)
+
+// backend is a node that does what a test wants.
+type backend struct {
+	*httptest.Server
+	name               string
+	ready, cut, refuse atomic.Bool // cut: connections end without an answer; refuse: 503
+	asked              atomic.Int64
+}
+
+func start(t *testing.T, name string) *backend {
+	t.Helper()
+	b := &backend{name: name}
+	b.ready.Store(true)
+	b.Server = httptest.NewServer(b)
+	t.Cleanup(b.Close)
+	return b
+}
+
+func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/readyz" {
+		if !b.ready.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		return
+	}
+	b.asked.Add(1)
+	switch {
+	case b.cut.Load():
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_ = conn.Close()
+		}
+	case b.refuse.Load():
+		w.WriteHeader(http.StatusServiceUnavailable)
+	case r.URL.Path == "/stream":
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: "+b.name+"\n\n")
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	default:
+		_, _ = io.WriteString(w, b.name+" "+r.Header.Get("X-Forwarded-For"))
+	}
+}
+
+// front runs a balancer over nodes until the test ends, and waits until so many are ready.
+func front(t *testing.T, ready int, nodes ...string) (*Balancer, *httptest.Server) {
+	t.Helper()
+	b, err := New(nodes, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Run(t, b.Run)
+	testkit.Eventually(t, "ready nodes", func() bool { return b.Ready() == ready })
+	server := httptest.NewServer(b)
+	t.Cleanup(server.Close)
+	return b, server
+}
+
+func ask(t *testing.T, server *httptest.Server, method, path string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(method, server.URL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// L1, L2, L3: nodes take turns; one that breaks off or refuses costs nobody an answer, one that is not ready is asked no more, and without any that is said.
+func TestBalance(t *testing.T) {
+	one, two := start(t, "one"), start(t, "two")
+	b, server := front(t, 2, one.URL, two.URL)
+	seen := map[string]int{}
+	for range 20 {
+		status, body := ask(t, server, "GET", "/")
+		name, client, _ := strings.Cut(body, " ")
+		seen[name]++
+		if status != 200 || client != "127.0.0.1" {
+			t.Fatalf("%d %s", status, body)
+		}
+	}
+	if seen["one"] != 10 || seen["two"] != 10 {
+		t.Errorf("%v", seen)
+	}
+	one.refuse.Store(true)
+	for range 20 {
+		if status, body := ask(t, server, "GET", "/"); status != 200 || !strings.HasPrefix(body, "two") {
+			t.Fatalf("one refuses: %d %s", status, body)
+		}
+	}
+	one.refuse.Store(false)
+	one.cut.Store(true)
+	for range 20 {
+		if status, body := ask(t, server, "GET", "/"); status != 200 || !strings.HasPrefix(body, "two") {
+			t.Fatalf("one breaks off: %d %s", status, body)
+		}
+	}
+	two.ready.Store(false)
+	testkit.Eventually(t, "a node that is not ready", func() bool { return !b.nodes[1].ready.Load() })
+	asked := two.asked.Load()
+	for range 5 {
+		_, _ = ask(t, server, "GET", "/")
+	}
+	if two.asked.Load() != asked {
+		t.Error("a node that is not ready was asked")
+	}
+	one.ready.Store(false)
+	testkit.Eventually(t, "no ready node", func() bool { return b.Ready() == 0 })
+	if status, body := ask(t, server, "GET", "/"); status != 503 || !strings.Contains(body, "No query node is ready") {
+		t.Errorf("without a node: %d %s", status, body)
+	}
+}
+
+// L2: what may change something is sent once.
+func TestPostIsSentOnce(t *testing.T) {
+	one, two := start(t, "one"), start(t, "two")
+	one.cut.Store(true)
+	two.cut.Store(true)
+	_, server := front(t, 2, one.URL, two.URL)
+	if status, _ := ask(t, server, "POST", "/"); status != 502 || one.asked.Load()+two.asked.Load() != 1 {
+		t.Errorf("%d, asked %d and %d times", status, one.asked.Load(), two.asked.Load())
+	}
+}
+
+// L1: a node that accepts and never answers is found out by its check.
+func TestSilentNode(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	_, server := front(t, 1, start(t, "one").URL, "http://"+silent.Addr().String())
+	for range 4 {
+		if status, body := ask(t, server, "GET", "/"); status != 200 || !strings.HasPrefix(body, "one") {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+}
+
+// Events pass at once.
+func TestStream(t *testing.T) {
+	_, server := front(t, 1, start(t, "one").URL)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "GET", server.URL+"/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if line, err := bufio.NewReader(response.Body).ReadString('\n'); err != nil || line != "data: one\n" {
+		t.Errorf("%q %v", line, err)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, node := range []string{"", "127.0.0.1:8080", "https://a", "http://"} {
+		if _, err := New([]string{node}, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "want a base URL") {
+			t.Errorf("%q: %v", node, err)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/testkit"
+)
+
+// programs builds what a cluster runs, or skips.
+func programs(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a cluster takes a minute: run without -short")
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("needs the go command to build the programs")
+	}
+	folder := t.TempDir()
+	if err := Build(t.Context(), folder); err != nil {
+		t.Fatal(err)
+	}
+	return folder
+}
+
+// people ask a cluster at a constant rate, over and over, and note what was not answered.
+type people struct {
+	asked, degraded atomic.Int64
+	mu              sync.Mutex // guards failed
+	failed          []string
+}
+
+const perSecond = 200
+
+func (p *people) ask(ctx context.Context, t *testing.T, url string) {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	ticker := time.NewTicker(time.Second / perSecond)
+	defer ticker.Stop()
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			asking.Go(func() {
+				if err := p.one(client, url); err != nil {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					p.failed = append(p.failed, fmt.Sprintf("%s: %v", time.Now().Format("05.000"), err))
+				}
+			})
+		}
+	}
+}
+
+// one asks once. An answer without an age, or that is no longer live and does not say so, is none.
+func (p *people) one(client *http.Client, url string) error {
+	p.asked.Add(1)
+	r, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Body.Close() }()
+	body, err := io.ReadAll(r.Body)
+	switch state := r.Header.Get("Yupiao-State"); {
+	case err != nil:
+		return err
+	case r.StatusCode != http.StatusOK || !strings.HasSuffix(string(body), "]}"):
+		return fmt.Errorf("%s %.200s", r.Status, body)
+	case state == "degraded":
+		p.degraded.Add(1)
+	case state != "live" || r.Header.Get("Age") == "":
+		return fmt.Errorf("state %q, age %q", state, r.Header.Get("Age"))
+	}
+	return nil
+}
+
+func (p *people) failures() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+// C1, C2: each process in turn is killed and comes back, and a node is ended in order, under queries all the while, none of which fails. Then nothing is left.
+func TestClusterSurvives(t *testing.T) {
+	var said testkit.Log
+	began := time.Now()
+	c, err := Start(t.Context(), Options{HTTP: "127.0.0.1:0", Programs: programs(t), SalesPerSecond: 20, Out: &said})
+	if err != nil {
+		t.Fatal(err, said.String())
+	}
+	t.Logf("up after %s", time.Since(began).Round(100*time.Millisecond))
+	defer func() {
+		if t.Failed() {
+			t.Log(said.String())
+		}
+	}()
+	from, to := c.Schedule().Busiest()
+	search := fmt.Sprintf("/v1/availability?from=%s&to=%s&date=%s", from, to, rail.DateOf(time.Now(), time.UTC)+2)
+	var p people
+	load, ease := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	asking.Go(func() { p.ask(load, t, c.URL()+search) })
+	live := func() bool { // all nodes, and not by what they said before
+		for _, node := range c.NodeURLs() {
+			r, err := http.Get(node + search)
+			if err != nil {
+				return false
+			}
+			_ = r.Body.Close()
+			if r.Header.Get("Yupiao-State") != "live" {
+				return false
+			}
+		}
+		return c.balancer.Ready() == Nodes
+	}
+	eventually(t, "live nodes", live)
+	for _, act := range []struct {
+		name   string
+		signal syscall.Signal
+	}{
+		{"node-1", syscall.SIGKILL}, {"node-2", syscall.SIGKILL}, {"node-3", syscall.SIGTERM},
+		{"nats-1", syscall.SIGKILL}, {"nats-2", syscall.SIGKILL}, {"nats-3", syscall.SIGKILL}, {"bookingd", syscall.SIGKILL},
+	} {
+		asked, failed, degraded, at := p.asked.Load(), len(p.failures()), p.degraded.Load(), time.Now()
+		starts := c.Starts(act.name)
+		if err := c.Signal(act.name, act.signal); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, act.name+" to be started again", func() bool { return c.Starts(act.name) > starts })
+		eventually(t, "a second of queries while it comes back", func() bool { return p.asked.Load() > asked+2*perSecond })
+		eventually(t, "live nodes after "+act.name, live)
+		t.Logf("%-9s %-10s %5d queries, %d failed, %d answers said that they were degraded; all live again after %s", act.name, act.signal, p.asked.Load()-asked, len(p.failures())-failed,
+			p.degraded.Load()-degraded, time.Since(at).Round(100*time.Millisecond))
+	}
+	ease()
+	asking.Wait()
+	if failed := p.failures(); len(failed) > 0 {
+		t.Errorf("%d of %d queries failed: %s", len(failed), p.asked.Load(), strings.Join(failed[:min(len(failed), 20)], "\n"))
+	}
+	var pids []int
+	for _, process := range c.processes {
+		pid, _ := process.pid()
+		pids = append(pids, pid)
+	}
+	if err := c.Stop(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(c.folder); !os.IsNotExist(err) {
+		t.Errorf("the folder is still there: %v", err)
+	}
+	for i, pid := range pids {
+		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("%s is still there: %v", c.Names()[i], err)
+		}
+	}
+}
+
+// eventually has more patience than testkit.Eventually: processes start, and servers elect.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within a minute: %s", what)
+		}
+	}
+}
+
+// A cluster that cannot start says why, and leaves nothing.
+func TestClusterRefuses(t *testing.T) {
+	folder := t.TempDir()
+	for name, want := range map[string]string{"nowhere": "address", "127.0.0.1:0": "nats-"} {
+		if _, err := Start(t.Context(), Options{HTTP: name, Programs: folder}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
