@@ -37,6 +37,7 @@ var owners = map[string][]string{
 	"github.com/HdrHistogram/hdrhistogram-go":    {"pkg/load"},
 	"golang.org/x/sys":                           {"pkg/load"},
 	"github.com/bufbuild/protocompile":           {"api"},
+	"github.com/compose-spec/compose-go":         {"pkg/cluster"},
 	"github.com/yupiao/yupiao/pkg/event/eventpb": {"pkg/event", "api"},
 }
 

@@ -1,0 +1,192 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+
+	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/testkit"
+)
+
+const root = "../.."
+
+func project(t *testing.T, env ...string) (*types.Project, error) {
+	t.Helper()
+	o, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, cli.WithEnv(env), cli.WithInterpolation(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o.LoadProject(t.Context())
+}
+
+const token = "0123456789abcdef0123456789abcdef"
+
+// docker-compose.yml describes what Start starts: as many servers, nodes and backends, with settings that the programs accept, files that are there, and pinned images.
+func TestCompose(t *testing.T) {
+	if _, err := project(t); err == nil || !strings.Contains(err.Error(), "YUPIAO_ADMIN_TOKEN") {
+		t.Errorf("without a token: %v", err)
+	}
+	p, err := project(t, "YUPIAO_ADMIN_TOKEN="+token, "GRAFANA_PASSWORD=secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for name, s := range p.Services {
+		kind, _, _ := strings.Cut(name, "-")
+		count[kind]++
+		if s.Build == nil && (!strings.Contains(s.Image, ":") || strings.HasSuffix(s.Image, ":latest")) {
+			t.Errorf("%s: image %q is not pinned", name, s.Image)
+		}
+		for _, v := range s.Volumes {
+			if _, err := os.Stat(v.Source); v.Type == types.VolumeTypeBind && err != nil {
+				t.Errorf("%s mounts what is not there: %v", name, err)
+			}
+		}
+		for _, port := range s.Ports {
+			if port.HostIP != "127.0.0.1" {
+				t.Errorf("%s publishes %s to all the world", name, port.Published)
+			}
+		}
+		settle(t, name, kind, &s)
+	}
+	want := map[string]int{"nats": Servers, "node": Nodes, "bookingd": 1, "balancer": 1, "postgres": 1, "prometheus": 1, "grafana": 1}
+	if !reflect.DeepEqual(count, want) {
+		t.Errorf("services %v; want %v", count, want)
+	}
+}
+
+// settle holds a service's settings against the program that reads them.
+func settle(t *testing.T, name, kind string, s *types.ServiceConfig) {
+	t.Helper()
+	known := map[string]reflect.Type{"node": reflect.TypeFor[config.Node](), "bookingd": reflect.TypeFor[config.Booking]()}[kind]
+	if known == nil {
+		return
+	}
+	variables := variablesOf(known, "YUPIAO_")
+	for key, value := range s.Environment {
+		if !slices.Contains(variables, key) {
+			t.Errorf("%s: %s is no setting", name, key)
+		}
+		t.Setenv(key, *value)
+	}
+	defer func() {
+		for key := range s.Environment {
+			_ = os.Unsetenv(key) // the next service has its own
+		}
+	}()
+	if kind == "bookingd" {
+		if b, err := config.LoadBooking(""); err != nil || b.Feed.Replicas != Servers || b.Name != name {
+			t.Errorf("%s: %v %+v", name, err, b)
+		}
+	} else if n, err := config.LoadNode(""); err != nil || n.Feed.Name != name || n.Admin.Token != token {
+		t.Errorf("%s: %v %+v", name, err, n)
+	}
+	if s.HealthCheck == nil || !strings.HasSuffix(s.HealthCheck.Test[len(s.HealthCheck.Test)-1], "/healthz") {
+		t.Errorf("%s has no health check", name)
+	}
+	if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") {
+		t.Errorf("%s can do more than it needs to", name)
+	}
+}
+
+// variablesOf are the environment's names of all keys of settings.
+func variablesOf(t reflect.Type, prefix string) (all []string) {
+	for f := range t.Fields() {
+		key := f.Tag.Get("mapstructure")
+		if key == "" || key == "-" {
+			continue
+		}
+		name := prefix + strings.ToUpper(key)
+		if all = append(all, name); f.Type.Kind() == reflect.Struct {
+			all = append(all, variablesOf(f.Type, name+"_")...)
+		}
+	}
+	return all
+}
+
+// The balancer of docker-compose.yml is as good as ours: nodes that are drained or die cost nobody an answer.
+func TestHAProxy(t *testing.T) {
+	path, err := exec.LookPath("haproxy")
+	if err != nil {
+		t.Skip("needs haproxy: apt-get install haproxy")
+	}
+	settings, err := os.ReadFile(filepath.Join(root, "configs", "haproxy", "haproxy.cfg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var draining [Nodes]atomic.Bool
+	var nodes [Nodes]*httptest.Server
+	free, err := ports(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", free[0])
+	text := strings.Replace(string(settings), "bind :8080", "bind "+address, 1)
+	for i := range nodes {
+		nodes[i] = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/readyz" && draining[i].Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			_, _ = io.WriteString(w, "node "+r.Header.Get("X-Forwarded-For"))
+		}))
+		t.Cleanup(nodes[i].Close)
+		text = strings.Replace(text, fmt.Sprintf(" node-%d:8080", i+1), " "+strings.TrimPrefix(nodes[i].URL, "http://"), 1)
+	}
+	file := filepath.Join(t.TempDir(), "haproxy.cfg")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), path, "-c", "-f", file).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	testkit.Run(t, func(ctx context.Context) error {
+		if err := exec.CommandContext(ctx, path, "-db", "-f", file).Run(); ctx.Err() == nil {
+			return errors.Join(errors.New("haproxy ended"), err)
+		}
+		return nil
+	})
+	get := func() error {
+		r, err := http.Get("http://" + address + "/")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = r.Body.Close() }()
+		body, err := io.ReadAll(r.Body)
+		if err == nil && (r.StatusCode != 200 || string(body) != "node 127.0.0.1") {
+			err = fmt.Errorf("%s %s", r.Status, body)
+		}
+		return err
+	}
+	testkit.Eventually(t, "an answer", func() bool { return get() == nil })
+	ask := func(while string) {
+		t.Helper()
+		for range 300 {
+			if err := get(); err != nil {
+				t.Fatalf("%s: %v", while, err)
+			}
+		}
+	}
+	ask("all nodes")
+	draining[0].Store(true)
+	ask("one is drained")
+	draining[0].Store(false)
+	nodes[1].CloseClientConnections()
+	_ = nodes[1].Listener.Close()
+	ask("one is gone")
+}
