@@ -32,6 +32,7 @@
 //	config      settings files
 //	fleet       the query nodes as one: what each says of itself, and the settings that they share
 //	audit       nodes held against the booking system, and mended
+//	console     the operators' page
 //	admin       what operators reach over HTTP
 //	node        the one composition of a query node
 //	backend     the one composition of a booking backend

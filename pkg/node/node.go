@@ -29,6 +29,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/bearer"
 	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/console"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/fleet"
 	"github.com/yupiao/yupiao/pkg/httpapi"
@@ -254,7 +255,7 @@ func (n *Node) limits(s *config.Node) httpapi.Settings {
 
 func (n *Node) adminHandler() http.Handler {
 	return admin.Handler(admin.Options{
-		Fleet: fleet.NewOperator(n.conn), Node: local{n}, Document: api.AdminAPI, Token: bearer.New(n.settings.Load().Admin.Token),
+		Fleet: fleet.NewOperator(n.conn), Node: local{n}, Console: console.Handler(), Document: api.AdminAPI, Token: bearer.New(n.settings.Load().Admin.Token),
 		Metrics: metrics.Handler(metrics.Options{
 			Source: n.follower, Accuracy: &n.accuracy, Answers: n.answers.Stats, Clock: n.options.Clock,
 			Settings: func() (uint64, bool) { return n.layers.Version(), n.refused() != nil },

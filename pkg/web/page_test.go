@@ -19,7 +19,7 @@ import (
 func read(t *testing.T, ending string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	for p, a := range load() {
+	for p, a := range load(files) {
 		if p == "/" && ending == ".html" || path.Ext(p) == ending {
 			out[p] = string(a.body)
 		}

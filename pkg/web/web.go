@@ -14,19 +14,15 @@ package web
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"html"
 	"io/fs"
 	"net/http"
 	"net/url"
-	"path"
 	"regexp"
 	"strings"
-	"time"
 )
 
 //go:embed static
@@ -69,12 +65,6 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// asset is an embedded file as it is answered. Shared, do not modify.
-type asset struct {
-	body             []byte
-	contentType, tag string
-}
-
 // Handler answers GET and HEAD of "/" with the page and of "/static/..." with its files, each with an ETag. Any other path gets 404, any
 // other method 405. It is safe for concurrent use; make it once, since it hashes every file. The error is an ErrBooking.
 func Handler(o Options) (http.Handler, error) {
@@ -83,24 +73,18 @@ func Handler(o Options) (http.Handler, error) {
 		return nil, err
 	}
 	policy := policyBefore + origin + policyBehind
-	assets := load()
+	assets := load(files)
 	assets["/"] = tellBooking(assets["/"], o.Booking)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Security-Policy", policy)
-		for _, h := range headers {
-			w.Header().Set(h[0], h[1])
-		}
-		a, ok := assets[r.URL.Path]
-		switch {
-		case !ok:
-			http.Error(w, "there is nothing at this path; the page is at /", http.StatusNotFound)
-		case r.Method != http.MethodGet && r.Method != http.MethodHead:
-			w.Header().Set("Allow", "GET, HEAD")
-			http.Error(w, "this path takes GET and HEAD", http.StatusMethodNotAllowed)
-		default:
-			a.serve(w, r)
-		}
-	}), nil
+	return serve(assets, policy), nil
+}
+
+// Files answers like Handler with other files: those of a folder "static" with an index.html, and some of this page's own that they share. The page may speak to nobody but its origin.
+func Files(of fs.FS, shared ...string) http.Handler {
+	assets, own := load(of), load(files)
+	for _, name := range shared {
+		assets["/"+root+"/"+name] = own["/"+root+"/"+name]
+	}
+	return serve(assets, policyBefore+policyBehind)
 }
 
 // hostPattern is what a policy can name. A URL may have more in its host, a semicolon for example, which would begin another directive, and a policy
@@ -131,41 +115,4 @@ func tellBooking(page *asset, base string) *asset {
 	}
 	attribute := ` data-booking="` + html.EscapeString(strings.TrimRight(base, "/")) + `"`
 	return newAsset(index, bytes.Replace(page.body, []byte("<html"), []byte("<html"+attribute), 1))
-}
-
-func (a *asset) serve(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", a.contentType)
-	w.Header().Set("ETag", a.tag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.body)) // it knows If-None-Match, HEAD and ranges
-}
-
-// load reads the embedded files by the paths under which they are asked for. The page itself is at "/" only.
-func load() map[string]*asset {
-	assets := map[string]*asset{}
-	// The walk cannot fail: the files are part of the program, and a test reads them all.
-	_ = fs.WalkDir(files, root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		body, err := files.ReadFile(name)
-		assets[pathOf(name)] = newAsset(name, body)
-		return err
-	})
-	return assets
-}
-
-func pathOf(name string) string {
-	if name == index {
-		return "/"
-	}
-	return "/" + name
-}
-
-// tagBytes of a SHA-256 make a tag: 128 bits, so that no two versions of a file share one.
-const tagBytes = 16
-
-func newAsset(name string, body []byte) *asset {
-	sum := sha256.Sum256(body)
-	kind := contentTypes[strings.ToLower(path.Ext(name))]
-	return &asset{body: body, contentType: kind, tag: `"` + hex.EncodeToString(sum[:tagBytes]) + `"`}
 }
