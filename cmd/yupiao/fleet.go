@@ -21,11 +21,13 @@ func fleetCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write what the nodes say as JSON")
 	cmd.Flags().DurationVar(&watch, "watch", 0, "show it again at this interval, until interrupted")
 	cmd.RunE = r.with(func(ctx context.Context, f admin.Fleet, out io.Writer, _ []string) error {
+		var roll fleet.RollCall
 		for {
 			nodes, err := f.Nodes(ctx)
 			if err != nil {
 				return err
 			}
+			nodes = roll.Call(nodes, time.Now())
 			if asJSON {
 				err = writeJSON(out, nodes)
 			} else {

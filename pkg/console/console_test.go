@@ -187,7 +187,8 @@ func TestConsoleInBrowser(t *testing.T) {
 		shot("console-" + name)
 	}
 	stops[1]()
-	says("#verdict", "The node is live")
+	says("#verdict", "node-2 does not answer")
+	says("#fleet tbody tr:nth-child(2)", "gone since")
 	stops[0]()
 	says("#verdict", "the node does not answer: what is below is old")
 	if old, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.getElementById("fleet").classList.contains("old")`)); err != nil || !old {

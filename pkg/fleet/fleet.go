@@ -27,8 +27,8 @@ import (
 var (
 	// ErrNewer: a newer version of the program has stored the settings.
 	ErrNewer = errors.New("shared settings of a newer program")
-	// ErrInvalid marks a proposal that cannot be stored; the text says what is wrong.
-	ErrInvalid = errors.New("cannot be shared")
+	// ErrInvalid marks what cannot be done as it was asked for; the text says what is wrong.
+	ErrInvalid = errors.New("not valid")
 	// ErrRefused: a node refuses the proposal; the text says which, and why.
 	ErrRefused = errors.New("refused")
 	// ErrConflict: another version was stored meanwhile.

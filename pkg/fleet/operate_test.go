@@ -71,3 +71,29 @@ func TestDrain(t *testing.T) {
 	}
 	t.Log("\n" + text.String())
 }
+
+// A node that is gone is missed until it is back under its name, or an hour has passed.
+func TestRollCall(t *testing.T) {
+	var r fleet.RollCall
+	one, two, again := fleet.Status{ID: "1", Name: "one"}, fleet.Status{ID: "2", Name: "two"}, fleet.Status{ID: "3", Name: "two"}
+	at := time.Unix(1_800_000_000, 0)
+	for i, tt := range []struct {
+		after time.Duration
+		nodes []fleet.Status
+		gone  string
+	}{
+		{0, []fleet.Status{one, two}, ""}, {time.Second, []fleet.Status{one}, "2"}, {time.Minute, []fleet.Status{one}, "2"}, {time.Minute, []fleet.Status{one, again}, ""},
+		{time.Minute, []fleet.Status{one}, "3"}, {2 * time.Hour, []fleet.Status{one}, ""}, {time.Second, nil, "1"},
+	} {
+		at = at.Add(tt.after)
+		gone := ""
+		for _, n := range r.Call(tt.nodes, at) {
+			if n.Silent != "" {
+				gone += n.ID
+			}
+		}
+		if gone != tt.gone {
+			t.Errorf("call %d: %q are gone; want %q", i, gone, tt.gone)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -108,6 +109,41 @@ func (o *Operator) Check(ctx context.Context, document string) ([]Verdict, error
 		_, err := o.conn.AskNode(ctx, n.ID, verbCheck, []byte(document))
 		return err
 	}), nil
+}
+
+// RollCall remembers nodes: one that halts or loses the server cannot say so itself. The zero RollCall remembers none. It is not safe for concurrent use.
+type RollCall struct{ seen map[string]seen }
+
+type seen struct {
+	node Status
+	at   time.Time
+}
+
+// missedFor is how long a node that is gone is missed.
+const missedFor = time.Hour
+
+// Call gives those that are there, and behind them as Silent those that are gone and have not come back under their name.
+func (r *RollCall) Call(nodes []Status, now time.Time) []Status {
+	if r.seen == nil {
+		r.seen = map[string]seen{}
+	}
+	back := map[string]bool{}
+	for _, n := range nodes {
+		r.seen[n.ID], back[n.Name] = seen{n, now}, true
+	}
+	all := slices.Clone(nodes)
+	for _, id := range slices.Sorted(maps.Keys(r.seen)) {
+		s := r.seen[id]
+		switch {
+		case s.at.Equal(now):
+		case back[s.node.Name] || now.Sub(s.at) > missedFor:
+			delete(r.seen, id)
+		default:
+			s.node.Silent = "it is gone since " + s.at.Local().Format(time.TimeOnly)
+			all = append(all, s.node)
+		}
+	}
+	return all
 }
 
 // speaking are the nodes that answer.

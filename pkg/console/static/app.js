@@ -4,7 +4,7 @@ import { ask, Refusal, setToken, token } from "./api.js";
 import { chart } from "./chart.js";
 import { el, setText } from "./dom.js";
 import { editor } from "./editor.js";
-import { verdict, warnings } from "./verdict.js";
+import { rollCall, verdict, warnings } from "./verdict.js";
 
 const $ = (id) => document.getElementById(id);
 const rows = (section, list) => document.querySelector(`#${section} tbody`).replaceChildren(...list);
@@ -55,9 +55,12 @@ function wantToken() {
 }
 
 // The fleet.
-function showNodes(nodes) {
+const roll = rollCall();
+
+function showNodes(answering) {
+  const nodes = roll(answering, Date.now());
   rows("fleet", nodes.map((n) => {
-    const state = el("span", { class: "state", "data-state": n.silent ? "silent" : n.state, text: n.silent ? "silent" : (n.state ?? "–") });
+    const state = el("span", { class: "state", "data-state": n.silent ? "silent" : n.state, text: n.silent ?? n.state ?? "–" });
     const name = el("span", { text: n.name, title: n.id });
     if (n.silent) return row(name, state, ...Array(9).fill("–"), n.program, "");
     const runs = n.runs + (n.runs_behind + n.runs_quarantined > 0 ? ` (${n.runs_behind} behind, ${n.runs_quarantined} hidden)` : "");

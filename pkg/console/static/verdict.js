@@ -24,6 +24,21 @@ export function verdict(nodes) {
   return { level: "good", text: `${nodes.length === 1 ? "The node is" : `All ${nodes.length} nodes are`} live, oldest number ${seconds(oldest)} old` };
 }
 
+/**
+ * Remembers nodes, and gives those that are gone beside those that are there: a node that halts or loses the server cannot say so itself. One that has come back under its name is
+ * no longer missed, and one that was missed for an hour is forgotten.
+ */
+export function rollCall() {
+  const seen = new Map(); // by id: the node, and when it was there last
+  return (nodes, now) => {
+    for (const n of nodes) seen.set(n.id, { node: n, at: now });
+    const back = new Set(nodes.map((n) => n.name));
+    for (const [id, { node, at }] of seen) if (now - at > 3_600_000 || (at !== now && back.has(node.name))) seen.delete(id);
+    const gone = [...seen.values()].filter(({ at }) => at !== now);
+    return [...nodes, ...gone.map(({ node, at }) => ({ ...node, silent: `gone since ${new Date(at).toLocaleTimeString([], { hour12: false })}` }))];
+  };
+}
+
 /** What an operator should know beside: lines. */
 export function warnings(nodes) {
   const out = [];
