@@ -141,7 +141,10 @@ func (b *run) used(ctx context.Context, rate int, who *people) (float64, error) 
 func (b *run) steady(ctx context.Context, rate int, who *people) error {
 	until := time.Now().Add(slice)
 	if rate == 0 {
-		time.Sleep(slice)
+		select {
+		case <-time.After(slice):
+		case <-ctx.Done():
+		}
 		return ctx.Err()
 	}
 	var group errgroup.Group

@@ -79,12 +79,18 @@ type Finding struct {
 
 // Kinds of findings.
 const (
-	// Missing: the node lacks the run. Unknown: it has one that the feed has not.
-	Missing, Unknown = "missing", "unknown"
-	// Behind and Ahead: its Version is lower, or higher.
-	Behind, Ahead = "behind", "ahead"
-	// Quarantined: it does not show its numbers. Numbers: it shows wrong ones.
-	Quarantined, Numbers = "quarantined", "numbers"
+	// Missing: the node lacks the run.
+	Missing = "missing"
+	// Unknown: it has one that the feed has not.
+	Unknown = "unknown"
+	// Behind: its Version is lower.
+	Behind = "behind"
+	// Ahead: its Version is higher.
+	Ahead = "ahead"
+	// Quarantined: it does not show its numbers.
+	Quarantined = "quarantined"
+	// Numbers: it shows wrong ones.
+	Numbers = "numbers"
 )
 
 // auditor is an audit under way.

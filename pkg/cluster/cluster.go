@@ -298,8 +298,10 @@ func (c *Cluster) URL() string { return "http://" + c.front.Addr().String() }
 // NATS are the servers' addresses, as settings want them.
 func (c *Cluster) NATS() string { return strings.Join(c.nats, ",") }
 
-// Token is that of all admin listeners, and Admins their base URLs, by node.
-func (c *Cluster) Token() string    { return c.token }
+// Token is that of all admin listeners.
+func (c *Cluster) Token() string { return c.token }
+
+// Admins are the admin listeners' base URLs, by node.
 func (c *Cluster) Admins() []string { return c.admins }
 
 // NodeURLs are where the nodes answer, without the balancer.
@@ -363,7 +365,7 @@ func (c *Cluster) Describe(w io.Writer, example string) error {
 	fmt.Fprintln(t, "\nprocess\tpid\taddress\tadmin")
 	for i, p := range c.processes {
 		pid, _ := p.pid()
-		address, admin := "", ""
+		var address, admin string
 		switch {
 		case i < Servers:
 			address = c.nats[i]

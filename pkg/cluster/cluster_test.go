@@ -44,7 +44,7 @@ type people struct {
 
 const perSecond = 200
 
-func (p *people) ask(ctx context.Context, t *testing.T, url string) {
+func (p *people) ask(ctx context.Context, url string) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second}
 	defer client.CloseIdleConnections()
 	ticker := time.NewTicker(time.Second / perSecond)
@@ -114,7 +114,7 @@ func TestClusterSurvives(t *testing.T) {
 	var p people
 	load, ease := context.WithCancel(t.Context())
 	var asking sync.WaitGroup
-	asking.Go(func() { p.ask(load, t, c.URL()+search) })
+	asking.Go(func() { p.ask(load, c.URL()+search) })
 	live := func() bool { // all nodes, and not by what they said before
 		for _, node := range c.NodeURLs() {
 			r, err := http.Get(node + search)
@@ -173,7 +173,9 @@ func TestClusterSurvives(t *testing.T) {
 // eventually has more patience than testkit.Eventually: processes start, and servers elect.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !holds(); time.Sleep(50 * time.Millisecond) {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(time.Minute); !holds(); <-ticker.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within a minute: %s", what)
 		}

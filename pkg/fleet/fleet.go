@@ -165,7 +165,14 @@ type Status struct {
 
 // States of a node.
 const (
-	Loading, Live, Degraded, Draining = "loading", "live", "degraded", "draining"
+	// Loading: it answers nothing yet.
+	Loading = "loading"
+	// Live: its numbers are proved to be young.
+	Live = "live"
+	// Degraded: they are not, or it is known not to follow.
+	Degraded = "degraded"
+	// Draining: an operator wants its clients to go elsewhere, or it is about to end.
+	Draining = "draining"
 )
 
 // Settings are those in force on a node.

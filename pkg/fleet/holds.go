@@ -28,10 +28,14 @@ type RunAct struct {
 
 // The acts.
 const (
-	// Suspend shows the run as suspended, whatever the booking system says; Resume ends that.
-	Suspend, Resume = "suspend", "resume"
-	// Pin lets no answer with the run be served without a look, whatever TTL the rules give; Unpin ends that.
-	Pin, Unpin = "pin", "unpin"
+	// Suspend shows the run as suspended, whatever the booking system says.
+	Suspend = "suspend"
+	// Resume ends that.
+	Resume = "resume"
+	// Pin lets no answer with the run be served without a look, whatever TTL the rules give.
+	Pin = "pin"
+	// Unpin ends that.
+	Unpin = "unpin"
 	// Purge has each node read the run anew from the booking system.
 	Purge = "purge"
 )

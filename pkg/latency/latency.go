@@ -13,9 +13,10 @@ import (
 const (
 	// Schema of the buckets: 2^Schema of them to each power of two.
 	Schema = 3
-	// First and Last are the numbers of the buckets at the ends: bucket n holds what is above 2^((n-1)/8) s and at most 2^(n/8) s. What is less than a microsecond, or more than two
-	// minutes, is counted at the ends.
-	First, Last = -160, 56
+	// First is the number of the lowest bucket: bucket n holds what is above 2^((n-1)/8) s and at most 2^(n/8) s. What is less than a microsecond is counted there.
+	First = -160
+	// Last is the number of the highest; what is more than two minutes is counted there.
+	Last = 56
 
 	perOctave = 1 << Schema
 	buckets   = Last - First + 1

@@ -92,10 +92,10 @@ func newHistogram(desc *prometheus.Desc, s *latency.Snapshot, labels ...*dto.Lab
 				classic[i] += count
 			}
 		}
-		if spans := h.PositiveSpan; len(spans) > 0 && bucket == next {
-			spans[len(spans)-1].Length = proto.Uint32(spans[len(spans)-1].GetLength() + 1)
+		if last := len(h.PositiveSpan) - 1; last >= 0 && bucket == next {
+			h.PositiveSpan[last].Length = proto.Uint32(h.PositiveSpan[last].GetLength() + 1)
 		} else { // the offset of the first is its bucket, of the others the gap
-			h.PositiveSpan = append(spans, &dto.BucketSpan{Offset: proto.Int32(int32(bucket - next)), Length: proto.Uint32(1)})
+			h.PositiveSpan = append(h.PositiveSpan, &dto.BucketSpan{Offset: proto.Int32(int32(bucket - next)), Length: proto.Uint32(1)})
 		}
 		h.PositiveDelta = append(h.PositiveDelta, int64(count)-before)
 		next, before = bucket+1, int64(count)

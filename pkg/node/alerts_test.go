@@ -179,9 +179,9 @@ func TestRulesAndDashboardNameRealMetrics(t *testing.T) {
 		}
 	}
 	for _, file := range []string{"datasources/prometheus.yml", "dashboards/yupiao.yml", "../../prometheus/prometheus.yml"} {
-		var any map[string]any
+		var read map[string]any
 		data, err := os.ReadFile(filepath.Join("../../configs/grafana/provisioning", file))
-		if err = errors.Join(err, yaml.Unmarshal(data, &any)); err != nil || len(any) == 0 {
+		if err = errors.Join(err, yaml.Unmarshal(data, &read)); err != nil || len(read) == 0 {
 			t.Errorf("%s: %v", file, err)
 		}
 	}

@@ -174,7 +174,7 @@ func TestNodeDrains(t *testing.T) {
 			var answers atomic.Int64
 			for i := range 8 {
 				asking.Go(func() {
-					askUntilTold(t, "http://"+n.Address()+[]string{search, "/healthz"}[i%2], &answers, t.Context())
+					askUntilTold(t.Context(), t, "http://"+n.Address()+[]string{search, "/healthz"}[i%2], &answers)
 				})
 			}
 			testkit.Eventually(t, "answers", func() bool { return answers.Load() > 200 })
@@ -214,7 +214,7 @@ func TestNodeIsDrainedAndReturns(t *testing.T) {
 			for i := range 4 {
 				asking.Go(func() {
 					for load.Err() == nil {
-						askUntilTold(t, "http://"+n.Address()+[]string{"/v1/availability" + search, "/healthz"}[i%2], &answers, load)
+						askUntilTold(load, t, "http://"+n.Address()+[]string{"/v1/availability" + search, "/healthz"}[i%2], &answers)
 					}
 				})
 			}
@@ -257,7 +257,7 @@ func TestNodeIsDrainedAndReturns(t *testing.T) {
 }
 
 // askUntilTold asks over one connection until an answer says that it is the last one, or nobody wants any more.
-func askUntilTold(t *testing.T, url string, answers *atomic.Int64, while context.Context) {
+func askUntilTold(while context.Context, t *testing.T, url string, answers *atomic.Int64) {
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for last := false; !last && while.Err() == nil; answers.Add(1) {
