@@ -59,6 +59,8 @@ type HTTP struct {
 	Drain          time.Duration `mapstructure:"drain"`
 	// FastLane answers the hot query before net/http (package lane).
 	FastLane bool `mapstructure:"fast_lane"`
+	// AccessLog is the share of requests that are logged, 0 to 1.
+	AccessLog float64 `mapstructure:"access_log"`
 }
 
 // Admin is the operators' listener.
@@ -123,6 +125,14 @@ type Log struct {
 	Format string `mapstructure:"format"`
 }
 
+// portion is a share of all.
+func portion(key string, v float64) error {
+	if v >= 0 && v <= 1 { // not so of NaN
+		return nil
+	}
+	return invalid(key, fmt.Sprint(v), "0 to 1")
+}
+
 // Validate says what is wrong with it.
 func (l Log) Validate() error {
 	return errors.Join(oneOf("log.level", l.Level, "debug", "info", "warn", "error"), oneOf("log.format", l.Format, "json", "text"))
@@ -178,7 +188,7 @@ func (n *Node) Validate() error {
 		within("answers.memory_mib", n.Answers.Memory, 1, 1<<20), within("answers.position_wait", n.Answers.PositionWait, time.Millisecond, 10*time.Second),
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
 		base("page.booking", n.Page.Booking),
-		n.Log.Validate(),
+		n.Log.Validate(), portion("http.access_log", n.HTTP.AccessLog),
 	)
 }
 

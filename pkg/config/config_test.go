@@ -27,7 +27,7 @@ func TestShippedFileIsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at := got.Origins["freshness.ttl"]; !strings.HasSuffix(at, "configs/yupiaod.yaml:43") {
+	if at := got.Origins["freshness.ttl"]; !strings.HasSuffix(at, "configs/yupiaod.yaml:45") {
 		t.Errorf("freshness.ttl comes from %q", at)
 	}
 	got.Origins = nil

@@ -199,7 +199,7 @@ func (n *Node) canBecome(next *Node) error {
 // reloads reports whether a key takes hold while the node runs.
 func reloads(key string) bool {
 	switch key {
-	case "http.drain", "answers.memory_mib", "answers.position_wait", "streams.max", "streams.max_per_client", "page.booking", "log.level":
+	case "http.drain", "http.access_log", "answers.memory_mib", "answers.position_wait", "streams.max", "streams.max_per_client", "page.booking", "log.level":
 		return true
 	default:
 		return strings.HasPrefix(key, "freshness.")

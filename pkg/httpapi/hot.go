@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"net/http"
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
@@ -36,7 +37,11 @@ func (s *Server) Hot(dst []byte, q *lane.Request) (response []byte, ok bool) {
 		return dst, false
 	}
 	response = reply.append(dst, q.Date)
-	s.traffic.took[toAvailability][reply.outcome()].Record(time.Since(q.Read))
+	took := time.Since(q.Read)
+	s.traffic.took[toAvailability][reply.outcome()].Record(took)
+	if s.logged() {
+		s.access(http.MethodGet, HotPath, strings.Clone(q.Query), q.Client(), reply.outcome(), reply.status, len(response)-len(dst), took)
+	}
 	return response, true
 }
 

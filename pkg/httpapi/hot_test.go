@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"regexp"
@@ -26,7 +27,7 @@ type door struct {
 }
 
 // open serves the small railway. Each door has a cache of its own.
-func open(tb testing.TB, fast bool) *door {
+func open(tb testing.TB, fast bool, changes ...func(*Options)) *door {
 	tb.Helper()
 	clock := func() time.Time { return testkit.Morning }
 	ctx, cancel := context.WithCancel(context.Background())
@@ -35,7 +36,11 @@ func open(tb testing.TB, fast bool) *door {
 		tb.Fatal(err)
 	}
 	answers := keep(tb, nil)
-	s, err := New(ctx, Options{Source: &testkit.Fixed{R: testkit.Railway(clock)}, Clock: clock, Answers: answers, Settings: Settings{OfferKeys: keys, PositionWait: time.Millisecond}})
+	o := Options{Source: &testkit.Fixed{R: testkit.Railway(clock)}, Clock: clock, Answers: answers, Settings: Settings{OfferKeys: keys, PositionWait: time.Millisecond}}
+	for _, change := range changes {
+		change(&o)
+	}
+	s, err := New(ctx, o)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -260,5 +265,23 @@ func BenchmarkHot(b *testing.B) {
 			}
 			b.ReportMetric(float64(len(out)), "bytes")
 		})
+	}
+}
+
+// A share of requests is logged, whichever way they are answered: what was asked, what came of it, and how long it took. Without a share nothing is.
+func TestAccessLog(t *testing.T) {
+	for _, share := range []float64{0, 1} {
+		log := &testkit.Log{}
+		d := open(t, true, func(o *Options) {
+			o.Log, o.Settings.AccessLog = slog.New(slog.NewJSONHandler(log, nil)), share
+		})
+		d.say(t, []byte(hotLine+"\r\n"+"GET /v1/runs/nothing HTTP/1.1\r\nHost: a\r\n\r\n"))
+		testkit.Eventually(t, "a log of both", func() bool { return share == 0 || strings.Count(log.String(), `"msg":"request"`) == 2 })
+		for _, want := range []string{`"path":"/v1/availability","query":"from=BJP`, `"outcome":"ok","status":200,"bytes":`, `"path":"/v1/runs/nothing"`, `"outcome":"bad_request","status":400`, `"client":"127.0.0.1"`} {
+			if strings.Contains(log.String(), want) != (share == 1) {
+				t.Errorf("share %g: %s in\n%s", share, want, log.String())
+			}
+		}
+		_ = d.end() // what it could say is of no interest here
 	}
 }

@@ -50,6 +50,8 @@ type Settings struct {
 	MaxStreams, MaxStreamsPerClient int
 	// TrustedProxies may tell a client's address in X-Forwarded-For; addresses or CIDR ranges. Default none.
 	TrustedProxies []string
+	// AccessLog is the share of requests that are logged, 0 to 1. Default none.
+	AccessLog float64
 	// OfferKeys sign the offer tokens of answers to those who ask for them; none: no tokens.
 	OfferKeys offer.Keys
 }

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -100,9 +102,34 @@ func (s *Server) measure(c *gin.Context) {
 	if !known {
 		r = toOther
 	}
-	if o := outcomeOf(c); r != toStream || o != ok { // a stream counts when it begins
-		s.traffic.took[r][o].Record(time.Since(began))
+	o, took := outcomeOf(c), time.Since(began)
+	if r != toStream || o != ok { // a stream counts when it begins
+		s.traffic.took[r][o].Record(took)
 	}
+	if s.logged() {
+		s.access(c.Request.Method, c.Request.URL.Path, c.Request.URL.RawQuery, c.ClientIP(), o, c.Writer.Status(), max(c.Writer.Size(), 0), took)
+	}
+}
+
+// logged reports whether a request is one of those that are to be logged.
+func (s *Server) logged() bool {
+	share := s.settings.Load().AccessLog
+	return share > 0 && rand.Float64() < share
+}
+
+// access logs a request. What a client sent is cut, and the log's handler makes it fit.
+func (s *Server) access(method, path, query, client string, o outcome, status, bytes int, took time.Duration) {
+	s.log.Info("request", "method", method, "path", clip(path), "query", cut(query), "client", client, "outcome", outcomeNames[o], "status", status, "bytes", bytes, "seconds", took.Seconds())
+}
+
+// longestQuery is as much of a query as is logged: more than any that is understood.
+const longestQuery = 512
+
+func cut(query string) string {
+	if len(query) > longestQuery {
+		query = query[:longestQuery]
+	}
+	return strings.ToValidUTF8(query, "?")
 }
 
 // problemKey is where fail leaves the kind of its problem for measure.

@@ -36,6 +36,7 @@ type conn struct {
 // run answers until the connection is closed or handed over.
 func (c *conn) run() {
 	c.in, c.now = ins.Get().(*[inSize]byte), time.Now()
+	c.request.remote = c.RemoteAddr()
 	for c.next() {
 	}
 }

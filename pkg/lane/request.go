@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"net"
 	"time"
 	"unsafe"
 )
@@ -18,7 +19,21 @@ type Request struct {
 	// Read is when it had been read.
 	Read time.Time
 
+	remote net.Addr
+
 	seen field // headers that may come once
+}
+
+// Client is the address of whoever is at the connection's other end.
+func (r *Request) Client() string {
+	if r.remote == nil {
+		return ""
+	}
+	host, _, err := net.SplitHostPort(r.remote.String())
+	if err != nil {
+		return r.remote.String()
+	}
+	return host
 }
 
 // field is a header that the lane knows, as a bit.
@@ -43,7 +58,7 @@ const (
 // parse reads the head of a request that begins with prefix, the method, the path and a question mark, into r, and tells its length. It knows only the strictest form of
 // HTTP/1.1 (RFC 9112), in which no two readers differ; whatever is unusual is foreign (L1).
 func parse(b []byte, prefix string, r *Request) (length int, v verdict) {
-	*r = Request{Date: r.Date, Last: r.Last, Read: r.Read}
+	*r = Request{Date: r.Date, Last: r.Last, Read: r.Read, remote: r.remote}
 	i, v := r.line(b, prefix)
 	for v == hot {
 		if rest := b[i:]; len(rest) > 0 && rest[0] == '\r' {

@@ -249,7 +249,7 @@ func (n *Node) handle(s *config.Node) error {
 func (n *Node) limits(s *config.Node) httpapi.Settings {
 	return httpapi.Settings{
 		PositionWait: s.Answers.PositionWait, MaxStreams: s.Streams.Max, MaxStreamsPerClient: s.Streams.MaxPerClient,
-		TrustedProxies: s.HTTP.TrustedProxies, OfferKeys: n.keys,
+		TrustedProxies: s.HTTP.TrustedProxies, OfferKeys: n.keys, AccessLog: s.HTTP.AccessLog,
 	}
 }
 
