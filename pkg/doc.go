@@ -20,6 +20,7 @@
 //	answer      rendered answers, kept while they are true or as long as the policy says
 //	governor    a TTL that moves by itself towards a target
 //	latency     how long things took, counted on the way of every request
+//	trace       requests, as an OpenTelemetry collector is told of them
 //	lane        HTTP connections whose hot requests are answered before net/http sees them
 //	httpapi     gin: queries, streams, problems; the hot query in the lane
 //	web         the page, embedded
@@ -47,7 +48,7 @@
 //	load        a crowd that asks: an open-loop load generator and its report
 //	testkit     what the tests of several packages share
 //
-// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event (and in metrics, whose format it is), gin in httpapi, ristretto and compress in answer, Prometheus in metrics, viper and fsnotify in config, HdrHistogram and the kernel's calls (golang.org/x/sys) in load.
+// Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event (and in metrics, whose format it is), gin in httpapi, ristretto and compress in answer, Prometheus in metrics, OpenTelemetry in trace, viper and fsnotify in config, HdrHistogram and the kernel's calls (golang.org/x/sys) in load.
 //
 // Where is the rule for a lost event? In replica, rule R3; its code is replica/writer.go and replica/repair.go.
 package pkg

@@ -25,6 +25,7 @@ var owners = map[string][]string{
 	"github.com/valyala/fasthttp":                {"bench/peers"},
 	"github.com/dgraph-io/ristretto":             {"pkg/answer"},
 	"github.com/klauspost/compress":              {"pkg/answer"},
+	"go.opentelemetry.io":                        {"pkg/trace"},
 	"github.com/prometheus":                      {"pkg/metrics"},
 	"github.com/spf13/viper":                     {"pkg/config"},
 	"github.com/fsnotify/fsnotify":               {"pkg/config"},

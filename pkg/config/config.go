@@ -47,6 +47,7 @@ type Node struct {
 	Streams Streams       `mapstructure:"streams"`
 	Offers  Offers        `mapstructure:"offers"`
 	Page    Page          `mapstructure:"page"`
+	Trace   Trace         `mapstructure:"trace"`
 	Log     Log           `mapstructure:"log"`
 	// Origins tell where each value comes from, by key such as freshness.ttl: an environment variable, "file:line", or nothing for a default.
 	Origins map[string]string `mapstructure:"-"`
@@ -94,6 +95,14 @@ type Answers struct {
 	PositionWait time.Duration `mapstructure:"position_wait"`
 }
 
+// Trace is what a collector is told of requests.
+type Trace struct {
+	// Endpoint is its base URL for OTLP over HTTP; empty: nobody is told.
+	Endpoint string `mapstructure:"endpoint"`
+	// Sample is the share of the requests without a trace of their own, 0 to 1.
+	Sample float64 `mapstructure:"sample"`
+}
+
 // Policy is what the settings say of answers.
 func (n *Node) Policy() *policy.Policy {
 	f := n.Freshness
@@ -123,6 +132,15 @@ type Page struct {
 type Log struct {
 	Level  string `mapstructure:"level"`
 	Format string `mapstructure:"format"`
+}
+
+// baseURL is one, or nothing. What is no URL may hold a secret, so that it is not told.
+func baseURL(key, text string) error {
+	u, err := url.Parse(text)
+	if text == "" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil {
+		return nil
+	}
+	return invalid(key, "no base URL", "one such as http://127.0.0.1:4318, without a user")
 }
 
 // portion is a share of all.
@@ -164,6 +182,7 @@ func DefaultNode() Node {
 		Rules:     policy.Default().Rules,
 		Streams:   Streams{Max: 20000, MaxPerClient: 32},
 		Offers:    Offers{Keys: Secrets{}},
+		Trace:     Trace{Sample: 0.01},
 		Log:       Log{Level: "info", Format: "json"},
 	}
 }
@@ -188,7 +207,7 @@ func (n *Node) Validate() error {
 		within("answers.memory_mib", n.Answers.Memory, 1, 1<<20), within("answers.position_wait", n.Answers.PositionWait, time.Millisecond, 10*time.Second),
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
 		base("page.booking", n.Page.Booking),
-		n.Log.Validate(), portion("http.access_log", n.HTTP.AccessLog),
+		n.Log.Validate(), portion("http.access_log", n.HTTP.AccessLog), portion("trace.sample", n.Trace.Sample), baseURL("trace.endpoint", n.Trace.Endpoint),
 	)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/lane"
 	"github.com/yupiao/yupiao/pkg/replica"
+	"github.com/yupiao/yupiao/pkg/trace"
 )
 
 // HotPath is the one that Hot answers.
@@ -39,6 +40,11 @@ func (s *Server) Hot(dst []byte, q *lane.Request) (response []byte, ok bool) {
 	response = reply.append(dst, q.Date)
 	took := time.Since(q.Read)
 	s.traffic.took[toAvailability][reply.outcome()].Record(took)
+	if s.trace != nil {
+		s.trace.Tell(&trace.Request{
+			Parent: q.TraceParent, Method: http.MethodGet, Route: routeNames[toAvailability], Outcome: outcomeNames[reply.outcome()], Status: reply.status, Began: q.Read, Took: took,
+		})
+	}
 	if s.logged() {
 		s.access(http.MethodGet, HotPath, strings.Clone(q.Query), q.Client(), reply.outcome(), reply.status, len(response)-len(dst), took)
 	}

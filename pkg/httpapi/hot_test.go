@@ -92,6 +92,8 @@ var oddRequests = []string{
 	hotLine + "Connection: keep-alive\r\n\r\n",
 	hotLine + "\r\n" + hotLine + "\r\n" + "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" + hotLine + "\r\n",
 	hotLine + "If-None-Match: *\r\n\r\n",
+	hotLine + "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n",
+	hotLine + "Traceparent: a\r\ntraceparent: b\r\n\r\n",
 	hotLine + "If-None-Match: \"x\", W/\"y\"\r\nIf-None-Match: *\r\n\r\n",
 	hotLine + "Range: bytes=0-9\r\nIf-Modified-Since: Tue, 01 Dec 2026 00:00:00 GMT\r\n\r\n",
 	hotLine + "Cache-Control: max-age=3\r\n\r\n" + hotLine + "Cache-Control: no-cache\r\nPragma: no-cache\r\n\r\n",

@@ -30,6 +30,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/replica"
+	"github.com/yupiao/yupiao/pkg/trace"
 )
 
 // Source is where answers come from: a replica.Follower, or a fixed replica in tests.
@@ -84,6 +85,8 @@ type Options struct {
 	// Clock is the time; default time.Now.
 	Clock func() time.Time
 	Log   *slog.Logger
+	// Trace is told of all requests; nil: nobody is.
+	Trace *trace.Tracer
 }
 
 // Server answers queries. It is an http.Handler, safe for concurrent use.
@@ -97,6 +100,7 @@ type Server struct {
 	hub      *hub
 	asOf     asOfText
 	traffic  traffic
+	trace    *trace.Tracer
 	draining atomic.Bool
 }
 
@@ -108,7 +112,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{source: o.Source, answers: o.Answers, clock: o.Clock, log: o.Log}
+	s := &Server{source: o.Source, answers: o.Answers, clock: o.Clock, log: o.Log, trace: o.Trace}
 	s.Follow(o.Settings)
 	s.hub = newHub(ctx, s)
 	gin.SetMode(gin.ReleaseMode)

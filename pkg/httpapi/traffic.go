@@ -10,6 +10,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/yupiao/yupiao/pkg/latency"
+	"github.com/yupiao/yupiao/pkg/trace"
 )
 
 // route is what was asked for, and outcome what came of it.
@@ -105,6 +106,11 @@ func (s *Server) measure(c *gin.Context) {
 	o, took := outcomeOf(c), time.Since(began)
 	if r != toStream || o != ok { // a stream counts when it begins
 		s.traffic.took[r][o].Record(took)
+	}
+	if s.trace != nil {
+		s.trace.Tell(&trace.Request{
+			Parent: c.GetHeader("traceparent"), Method: c.Request.Method, Route: routeNames[r], Outcome: outcomeNames[o], Status: c.Writer.Status(), Began: began, Took: took,
+		})
 	}
 	if s.logged() {
 		s.access(c.Request.Method, c.Request.URL.Path, c.Request.URL.RawQuery, c.ClientIP(), o, c.Writer.Status(), max(c.Writer.Size(), 0), took)

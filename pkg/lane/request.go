@@ -10,8 +10,8 @@ import (
 type Request struct {
 	// Query is what follows the path and its question mark: printable ASCII as it was sent.
 	Query string
-	// AcceptEncoding, CacheControl and IfNoneMatch are the headers' values, each sent once.
-	AcceptEncoding, CacheControl, IfNoneMatch string
+	// AcceptEncoding, CacheControl, IfNoneMatch and TraceParent are the headers' values, each sent once.
+	AcceptEncoding, CacheControl, IfNoneMatch, TraceParent string
 	// Date is the value of the response's header Date.
 	Date string
 	// Last: the response must say Connection: close.
@@ -44,6 +44,7 @@ const (
 	acceptEncoding
 	cacheControl
 	ifNoneMatch
+	traceParent
 )
 
 // verdict is what the beginning of a request is to the lane.
@@ -153,6 +154,8 @@ func (r *Request) take(name, value []byte) bool {
 		return !is(name, "upgrade") && !is(name, "trailer")
 	case len("Connection"):
 		return !is(name, "connection") || is(value, "keep-alive")
+	case len("traceparent"):
+		return r.keep(name, "traceparent", &r.TraceParent, traceParent, value)
 	case len("If-None-Match"):
 		return r.keep(name, "if-none-match", &r.IfNoneMatch, ifNoneMatch, value) && r.keep(name, "cache-control", &r.CacheControl, cacheControl, value)
 	case len("Content-Length"):

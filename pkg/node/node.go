@@ -37,6 +37,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/metrics"
 	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/replica"
+	"github.com/yupiao/yupiao/pkg/trace"
 	"github.com/yupiao/yupiao/pkg/web"
 )
 
@@ -79,6 +80,7 @@ type Node struct {
 	pilot      *pilot
 	meter      *meter
 	history    history
+	tracer     *trace.Tracer
 }
 
 // New connects to the feed and opens the listeners, so that what cannot work is known at once.
@@ -125,6 +127,11 @@ func (n *Node) open(s *config.Node) (err error) {
 	if err != nil {
 		return err
 	}
+	if n.tracer, err = trace.New(n.streams, trace.Options{
+		Endpoint: s.Trace.Endpoint, Sample: s.Trace.Sample, Service: "yupiaod", Instance: s.Feed.Name, Version: program(), Log: n.options.Log,
+	}); err != nil {
+		return err
+	}
 	if err := n.handle(s); err != nil {
 		return err
 	}
@@ -161,6 +168,9 @@ func program() string {
 
 func (n *Node) close() {
 	n.endStreams()
+	telling, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = n.tracer.Close(telling) // what could not be told by now is not waited for
 	if n.conn != nil {
 		n.conn.Close()
 	}
@@ -239,7 +249,7 @@ func (n *Node) handle(s *config.Node) error {
 	}
 	n.page.Store(&page)
 	n.server, err = httpapi.New(n.streams, httpapi.Options{
-		Source: n.follower, Answers: n.answers, Accuracy: &n.accuracy, Clock: n.options.Clock, Log: n.options.Log, Settings: n.limits(s),
+		Source: n.follower, Answers: n.answers, Accuracy: &n.accuracy, Clock: n.options.Clock, Log: n.options.Log, Trace: n.tracer, Settings: n.limits(s),
 		Page:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*n.page.Load()).ServeHTTP(w, r) }),
 		Documents: map[string][]byte{"/openapi.yaml": api.OpenAPI, "/asyncapi.yaml": api.AsyncAPI, "/yupiao/v1/feed.proto": api.Schema},
 	})
