@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/node"
 )
 
@@ -55,7 +56,7 @@ func run(ctx context.Context, file string) error {
 	if n, err = node.New(*settings, node.Options{Log: log, Level: &level, Refused: live.Trouble}); err != nil {
 		return err
 	}
-	log.Info("listening", "http", n.Address(), "admin", n.AdminAddress(), "feed", settings.Feed.URL)
+	log.Info("listening", "http", n.Address(), "admin", n.AdminAddress(), "feed", feed.Redacted(settings.Feed.URL))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return n.Run(ctx) })
 	group.Go(func() error { return live.Run(ctx) })

@@ -13,6 +13,7 @@ import (
 
 	"github.com/yupiao/yupiao/pkg/booking"
 	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/gtfs"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/reservation"
@@ -32,7 +33,7 @@ func Serve(ctx context.Context, settings config.Booking) error {
 	if err != nil {
 		return err
 	}
-	log.Info("listening", "http", b.Address(), "feed", settings.Feed.URL, "trips", len(schedule.Trips))
+	log.Info("listening", "http", b.Address(), "feed", feed.Redacted(settings.Feed.URL), "trips", len(schedule.Trips))
 	return b.Run(ctx)
 }
 

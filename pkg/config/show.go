@@ -3,9 +3,9 @@ package config
 import (
 	"cmp"
 	"fmt"
-	"net/url"
 	"reflect"
-	"strings"
+
+	"github.com/yupiao/yupiao/pkg/feed"
 )
 
 // Setting is one value in force, for people.
@@ -44,20 +44,7 @@ func (n *Node) setting(key string, value any) Setting {
 			s.Value = ""
 		}
 	case key == "feed.url":
-		s.Value = withoutPasswords(s.Value)
+		s.Value = feed.Redacted(s.Value)
 	}
 	return s
-}
-
-// withoutPasswords hides those in a list of URLs.
-func withoutPasswords(list string) string {
-	all := strings.Split(list, ",")
-	for i, text := range all {
-		if u, err := url.Parse(strings.TrimSpace(text)); err != nil {
-			all[i] = "***"
-		} else {
-			all[i] = u.Redacted()
-		}
-	}
-	return strings.Join(all, ",")
 }

@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -134,7 +135,10 @@ func Connect(o Options) (*Conn, error) {
 	}
 	nc, err := nats.Connect(o.URL, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %q: %w", o.URL, err)
+		if text := new(url.Error); errors.As(err, &text) {
+			err = text.Err // the other words are the URL
+		}
+		return nil, fmt.Errorf("connect to NATS at %q: %w", Redacted(o.URL), err)
 	}
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -142,6 +146,34 @@ func Connect(o Options) (*Conn, error) {
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
 	return &Conn{nc: nc, js: js}, nil
+}
+
+// Redacted is a list of servers, separated by commas, as it may be shown: without passwords and tokens.
+func Redacted(servers string) string {
+	all := strings.Split(servers, ",")
+	for i, text := range all {
+		all[i] = redacted(strings.TrimSpace(text))
+	}
+	return strings.Join(all, ",")
+}
+
+func redacted(server string) string {
+	text := server
+	if !strings.Contains(text, "://") {
+		text = "nats://" + text // as the library reads it
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme == "":
+		return "***"
+	case u.User == nil:
+		return server
+	}
+	who := "***" // a name alone is a token
+	if _, both := u.User.Password(); both {
+		who = u.User.Username() + ":***"
+	}
+	return u.Scheme + "://" + who + "@" + u.Host
 }
 
 // Close ends the connection. Readers and publishers on it end with an error.

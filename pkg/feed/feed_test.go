@@ -552,3 +552,43 @@ func BenchmarkPublish(b *testing.B) {
 		})
 	}
 }
+
+// Who may come to the servers is shown nowhere: not in what is shown of the settings, and not in an error.
+func TestRedacted(t *testing.T) {
+	for servers, want := range map[string]string{
+		"nats://127.0.0.1:4222": "nats://127.0.0.1:4222", "a:4222, b:4222": "a:4222,b:4222", "nats://ann:0011@a:1,tls://0011@b:2": "nats://ann:***@a:1,tls://***@b:2",
+		"0011@a:1": "nats://***@a:1", "://0011": "***", "nats://a:0011": "nats://a:0011", "nats://ann:00 11@a": "***",
+	} {
+		if got := feed.Redacted(servers); got != want {
+			t.Errorf("%q is shown as %q; want %q", servers, got, want)
+		}
+	}
+	for _, servers := range []string{"nats://ann:00112233@127.0.0.1:1", "nats://00112233@127.0.0.1:1", "nats://ann:0011 2233@a"} {
+		if _, err := feed.Connect(feed.Options{URL: servers}); err == nil || strings.Contains(err.Error(), "2233") {
+			t.Errorf("%q: %v", servers, err)
+		}
+	}
+}
+
+// Without a connection nobody is said to be there, or not to be.
+func TestAskWithoutAConnection(t *testing.T) {
+	host := testkit.Broker(t)
+	c := testkit.Conn(t, host)
+	if all, err := c.Fleet(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%v %+v", err, all)
+	}
+	host.Stop()
+	testkit.Eventually(t, "an error that says so", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := c.AskFleet(ctx, "status", nil)
+		return err != nil && strings.Contains(err.Error(), "no connection to NATS")
+	})
+	host.Start()
+	testkit.Eventually(t, "an empty fleet", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		all, err := c.Fleet(ctx)
+		return err == nil && len(all) == 0
+	})
+}

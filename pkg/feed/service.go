@@ -60,6 +60,9 @@ func (c *Conn) ServeOperators(ctx context.Context, s Service, told func(id strin
 	return nil
 }
 
+// errLost: whoever asks over a lost connection hears nobody, which is not to be taken for an empty fleet.
+var errLost = errors.New("ask the fleet: there is no connection to NATS at present; it is tried again and again")
+
 // AskFleet asks every node, and returns the answers of those that did not refuse, in the order in which they came. The first may take until ctx ends, the
 // others little longer than the one before. No node is no error.
 func (c *Conn) AskFleet(ctx context.Context, verb string, data []byte) (answers [][]byte, err error) {
@@ -67,6 +70,9 @@ func (c *Conn) AskFleet(ctx context.Context, verb string, data []byte) (answers 
 }
 
 func (c *Conn) askAll(ctx context.Context, subject string, data []byte) (answers [][]byte, err error) {
+	if !c.nc.IsConnected() {
+		return nil, errLost
+	}
 	inbox := nats.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err != nil {
@@ -79,6 +85,8 @@ func (c *Conn) askAll(ctx context.Context, subject string, data []byte) (answers
 	for patience := ctx; ; {
 		m, err := sub.NextMsgWithContext(patience)
 		switch {
+		case errors.Is(err, context.DeadlineExceeded) && !c.nc.IsConnected():
+			return answers, errLost
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrNoResponders):
 			return answers, nil
 		case err != nil:
@@ -123,7 +131,9 @@ func (c *Conn) AskNode(ctx context.Context, id, verb string, data []byte) ([]byt
 	m, err := c.nc.RequestWithContext(ctx, subjectFleet+verb+"."+id, data)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return nil, fmt.Errorf("ask node %s: it is not there", id)
+		return nil, fmt.Errorf("ask node %s: it is not there, or its program does not know %q", id, verb)
+	case errors.Is(err, context.DeadlineExceeded):
+		return nil, fmt.Errorf("ask node %s: no answer: %w", id, err)
 	case err != nil:
 		return nil, fmt.Errorf("ask node %s: %w", id, err)
 	case m.Header.Get(micro.ErrorCodeHeader) != "":
