@@ -17,7 +17,7 @@ import (
 type Act struct {
 	At time.Time `json:"at"`
 	By string    `json:"by"`
-	// What was done: drain, return, one of the acts on runs, log, or settings.
+	// What was done: drain, return, one of the acts on runs, repair, log, or settings; "unreadable" of a record that another program has left.
 	What string `json:"what"`
 	// Target is the node or the run; empty for settings.
 	Target string `json:"target,omitempty"`
@@ -29,8 +29,8 @@ type Act struct {
 	Nodes []Verdict `json:"nodes,omitempty"`
 }
 
-// record keeps an act. What is done is done: the error says only that nobody will read of it.
-func (o *Operator) record(ctx context.Context, a Act) error {
+// Record keeps an act, which is done already; At is the server's. The error, an ErrUnrecorded, says only that nobody will read of it.
+func (o *Operator) Record(ctx context.Context, a Act) error {
 	data, err := json.Marshal(a)
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), roundTime)
@@ -38,7 +38,7 @@ func (o *Operator) record(ctx context.Context, a Act) error {
 		err = o.conn.Append(ctx, feed.SharedActs, data)
 	}
 	if err != nil {
-		return fmt.Errorf("it is done, but could not be put on record: %w", err)
+		return fmt.Errorf("%w: %w", ErrUnrecorded, err)
 	}
 	return nil
 }
@@ -58,26 +58,35 @@ func (o *Operator) Acts(ctx context.Context, most int) ([]Act, error) {
 		a.At = stored[i].At // the server's clock, as that of the settings
 		acts = append(acts, a)
 	}
-	versions, err := o.History(ctx, most)
-	if err != nil {
+	if stored, err = o.conn.History(ctx, feed.SharedSettings, most); err != nil {
 		return nil, err
 	}
-	for i := range versions {
-		v := &versions[i]
-		a := Act{At: v.At, By: v.By, What: "settings", Note: v.Note, After: fmt.Sprintf("version %d", v.Number)}
-		if v.Number > 1 {
-			a.Before = fmt.Sprintf("version %d", v.Number-1)
-		}
-		switch {
-		case v.Restores > 0:
-			a.After += fmt.Sprintf(" (%d again)", v.Restores)
-		case v.Document == "":
-			a.After += " (nothing shared)"
-		}
-		acts = append(acts, a)
+	for i := range stored {
+		acts = append(acts, shared(&stored[i]))
 	}
 	slices.SortStableFunc(acts, func(a, b Act) int { return b.At.Compare(a.At) })
 	return acts[:min(len(acts), most)], nil
+}
+
+// shared is the act of sharing a version of the settings.
+func shared(s *feed.Stored) Act {
+	a := Act{At: s.At, What: "settings", After: fmt.Sprintf("version %d", s.Sequence)}
+	if s.Sequence > 1 {
+		a.Before = fmt.Sprintf("version %d", s.Sequence-1)
+	}
+	v, err := decode(s)
+	if err != nil { // it is told all the same: perhaps it is why nodes complain
+		a.Note = err.Error()
+		return a
+	}
+	a.By, a.Note = v.By, v.Note
+	switch {
+	case v.Restores > 0:
+		a.After += fmt.Sprintf(" (%d again)", v.Restores)
+	case v.Document == "":
+		a.After += " (nothing shared)"
+	}
+	return a
 }
 
 // DrainOrder is an order to drain a node, or to take that back.
@@ -114,11 +123,8 @@ func (m *Member) drain(_ context.Context, data []byte) ([]byte, error) {
 
 // Drain drains a node, or takes that back. A name that two nodes have is refused: an id is not.
 func (o *Operator) Drain(ctx context.Context, d DrainOrder) ([]Verdict, error) {
-	switch {
-	case d.By == "" || !isLine(d.By, longestBy):
-		return nil, fmt.Errorf("%w: by is %.80q; want a name of 1 to %d characters", ErrInvalid, d.By, longestBy)
-	case !isLine(d.Note, longestNote):
-		return nil, fmt.Errorf("%w: note is %.80q...; want at most %d characters on one line", ErrInvalid, d.Note, longestNote)
+	if err := Signed(d.By, d.Note); err != nil {
+		return nil, err
 	}
 	n, err := o.named(ctx, d.Node)
 	if err != nil {
@@ -133,7 +139,7 @@ func (o *Operator) Drain(ctx context.Context, d DrainOrder) ([]Verdict, error) {
 		}
 	}
 	act := Act{By: d.By, What: d.what(), Target: n.Name, Note: d.Note, Before: states[0], After: states[1], Nodes: []Verdict{verdict}}
-	return act.Nodes, o.record(ctx, act)
+	return act.Nodes, o.Record(ctx, act)
 }
 
 // named is the one node of a name or an id.
@@ -154,7 +160,7 @@ func (o *Operator) named(ctx context.Context, node string) (*Status, error) {
 	case len(ids) > 1:
 		return nil, fmt.Errorf("%w: %d nodes are called %.80q; give an id: %s", ErrInvalid, len(ids), node, strings.Join(ids, ", "))
 	case found == nil:
-		return nil, fmt.Errorf("%w: node %.80q; those that answer are %s", ErrUnknown, node, cmp.Or(strings.Join(names, ", "), "none"))
+		return nil, fmt.Errorf("%w: node %.80q; those that are connected are %s", ErrUnknown, node, cmp.Or(strings.Join(names, ", "), "none"))
 	}
 	return found, nil
 }

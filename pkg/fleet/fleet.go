@@ -33,6 +33,8 @@ var (
 	ErrRefused = errors.New("refused")
 	// ErrConflict: another version was stored meanwhile.
 	ErrConflict = errors.New("another version came in between")
+	// ErrUnrecorded: what was asked for is done, but is not on record.
+	ErrUnrecorded = errors.New("it is done, but could not be put on record")
 	// ErrUnknown: there is no such node or version.
 	ErrUnknown = errors.New("not known")
 )
@@ -99,13 +101,19 @@ type Proposal struct {
 }
 
 func (p *Proposal) validate() error {
-	switch {
-	case p.By == "" || !isLine(p.By, longestBy):
-		return fmt.Errorf("%w: by is %.80q; want a name of 1 to %d characters", ErrInvalid, p.By, longestBy)
-	case !isLine(p.Note, longestNote):
-		return fmt.Errorf("%w: note is %.80q...; want at most %d characters on one line", ErrInvalid, p.Note, longestNote)
-	case len(p.Document) > longestWrite:
+	if len(p.Document) > longestWrite {
 		return fmt.Errorf("%w: the document has %d bytes; want at most %d", ErrInvalid, len(p.Document), longestWrite)
+	}
+	return Signed(p.By, p.Note)
+}
+
+// Signed reports what is wrong with who does something, and why; ErrInvalid is in it.
+func Signed(by, note string) error {
+	switch {
+	case by == "" || !isLine(by, longestBy):
+		return fmt.Errorf("%w: by is %.80q; want a name of 1 to %d characters", ErrInvalid, by, longestBy)
+	case !isLine(note, longestNote):
+		return fmt.Errorf("%w: note is %.80q...; want at most %d characters on one line", ErrInvalid, note, longestNote)
 	}
 	return nil
 }

@@ -264,6 +264,7 @@ func TestText(t *testing.T) {
 	nodes[0].Settings.Rules[0].TTL, nodes[0].Settings.Rules[0].Why = "120ms", "cpu 61% of 60%"
 	nodes[2].Settings.Values = append([]fleet.Value{{Key: "freshness.ttl", Value: "9s", From: "shared 6"}}, nodes[2].Settings.Values[1:]...)
 	nodes[2].Settings.Version, nodes[2].Settings.Refused, nodes[2].Settings.RefusedVersion = 6, "a dead rule", 7
+	nodes = append(nodes, fleet.Status{Name: "d", ID: "4", Silent: "it is connected, and does not answer"})
 	now := time.Date(2026, 12, 1, 6, 0, 0, 0, time.UTC)
 	last := &fleet.Version{Number: 7, At: now.Add(-time.Minute), By: "ann", Note: "why", Document: ttl(time.Second)}
 	var b bytes.Buffer
@@ -276,10 +277,14 @@ func TestText(t *testing.T) {
 	for _, want := range []string{
 		"shared settings: version 7, by ann", "(1m0s ago): why", "1234", "98.7%", "0.2 s", "6, refused 7", "its own, late", "! c: a dead rule", "on a, b?[2J:", "on c:",
 		"node.yaml:3", "shared 6", "a: 120ms; cpu 61% of 60%", "no settings are shared", "no node answers", "version 2 again", "nothing shared", "2 lines: why", "in force on 1 of 2 nodes",
+		"! d: it is connected",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q", want)
 		}
+	}
+	if strings.Contains(b.String(), "on d") {
+		t.Error("it tells the settings of a node that does not tell them")
 	}
 	if strings.Contains(b.String(), "\x1b") {
 		t.Error("a name steers the terminal")

@@ -1,12 +1,14 @@
 package fleet_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/fleet"
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
@@ -95,5 +97,82 @@ func TestRollCall(t *testing.T) {
 		if gone != tt.gone {
 			t.Errorf("call %d: %q are gone; want %q", i, gone, tt.gone)
 		}
+	}
+}
+
+// A node of another program is shown as far as it can be read, and hides no other.
+func TestOtherPrograms(t *testing.T) {
+	host := testkit.Broker(t)
+	join(t, host, "a", 1, config.DefaultNode())
+	for name, status := range map[string]string{
+		"old": `{"id":"%","name":"old","ready":true,"runs":7}`, "new": `{"id":"%","name":"new","state":"dreaming","runs":8,"moods":[1]}`, "odd": `{"id":"%","name":"odd","runs":"many"}`, "broken": `{`,
+	} {
+		id := ""
+		testkit.Run(t, func(ctx context.Context) error {
+			return testkit.Conn(t, host).ServeOperators(ctx, feed.Service{
+				Version: "9.9.9", About: map[string]string{"name": name, "program": "v9.9.9"},
+				Verbs: map[string]func(context.Context, []byte) ([]byte, error){"status": func(context.Context, []byte) ([]byte, error) {
+					return []byte(strings.ReplaceAll(status, "%", id)), nil
+				}},
+			}, func(own string) { id = own })
+		})
+	}
+	var nodes []fleet.Status
+	o := operator(t, host, 5)
+	testkit.Eventually(t, "all of them to have their verbs", func() bool {
+		nodes, _ = o.Nodes(t.Context())
+		return len(nodes) == 5 && nodes[2].Runs == 8 && strings.Contains(nodes[3].Silent, "cannot read") && nodes[4].Runs == 7
+	})
+	var text strings.Builder
+	if err := fleet.WriteFleet(&text, nodes, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	t.Log("\n" + text.String())
+	for _, want := range []string{"dreaming", "odd: it is of another program, and this one cannot read what it says", "broken: it is connected, and does not answer", "nodes of different programs: v1.2.3-rc.1, v9.9.9"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q", want)
+		}
+	}
+	lines := strings.Split(text.String(), "\n")
+	for i, line := range lines[1:6] { // the last column is that of the time since the start, which none of them tells
+		if len(line) < len("up") || strings.Index(lines[0], "up") != strings.LastIndex(line, "-") {
+			t.Errorf("row %d does not end below its heading with -", i)
+		}
+	}
+	if verdicts, err := o.Drain(t.Context(), fleet.DrainOrder{Node: "old", Draining: true, By: "ann"}); err != nil || len(verdicts) != 1 || !strings.Contains(verdicts[0].Refused, `does not know "drain"`) {
+		t.Errorf("a program that cannot be drained: %v %+v", err, verdicts)
+	}
+}
+
+// What was done is done, whether it can be put on record or not; it is said that it cannot. A record that nobody can read hides no other.
+func TestRecord(t *testing.T) {
+	host := testkit.Broker(t)
+	m := join(t, host, "a", 1, config.DefaultNode())
+	o := operator(t, host, 1)
+	plain := testkit.Plain(t, host)
+	call := func(subject, body string) {
+		t.Helper()
+		if r, err := plain.Request(subject, []byte(body), testkit.Patience); err != nil || strings.Contains(string(r.Data), `"error"`) {
+			t.Fatalf("%v %s", err, r.Data)
+		}
+	}
+	call("$JS.API.STREAM.CREATE.MINE", `{"name":"MINE","subjects":["yupiao.v1.acts"]}`)
+	verdicts, err := o.Drain(t.Context(), fleet.DrainOrder{Node: "a", Draining: true, By: "ann"})
+	if !errors.Is(err, fleet.ErrUnrecorded) || len(verdicts) != 1 || verdicts[0].Refused != "" || !m.draining() {
+		t.Errorf("%v %+v", err, verdicts)
+	}
+	call("$JS.API.STREAM.DELETE.MINE", "")
+	if err := o.Record(t.Context(), fleet.Act{By: "ann", What: "log", Target: "a", Before: "info", After: "debug"}); err != nil {
+		t.Fatal(err)
+	}
+	call("yupiao.v1.acts", "no JSON")
+	share(t, o, fleet.Proposal{Document: ttl(time.Second)}, 1)
+	call("yupiao.v1.settings.node", `{"format":9}`)
+	acts, err := o.Acts(t.Context(), 10)
+	if err != nil || len(acts) != 4 {
+		t.Fatalf("%v %+v", err, acts)
+	}
+	if acts[0].What != "settings" || acts[0].After != "version 2" || !strings.Contains(acts[0].Note, "bring it up to date") || acts[1].By != "ann" || acts[2].What != "unreadable" || acts[3].After != "debug" {
+		t.Errorf("%+v", acts)
 	}
 }

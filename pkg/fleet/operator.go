@@ -43,27 +43,34 @@ func (o *Operator) Nodes(ctx context.Context) ([]Status, error) {
 	if err := asking.Wait(); err != nil {
 		return nil, err
 	}
-	nodes := make([]Status, 0, len(present))
+	nodes := roll(answers, present)
+	slices.SortFunc(nodes, func(a, b Status) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
+	return nodes, nil
+}
+
+// roll is those that answered, and as Silent those that are present and did not, or not in words of this program: one node of another program must not hide all others.
+func roll(answers [][]byte, present []feed.Present) []Status {
+	nodes, why := make([]Status, 0, len(present)), map[string]string{}
 	for _, data := range answers {
 		s, err := decodeStatus(data)
-		if err != nil {
-			return nil, err
+		if err != nil { // what could be read is read
+			why[s.ID] = "it is of another program, and this one cannot read what it says: " + err.Error()
+			continue
 		}
 		nodes = append(nodes, *s)
 	}
 	for _, p := range present {
 		if !slices.ContainsFunc(nodes, func(s Status) bool { return s.ID == p.ID }) {
-			nodes = append(nodes, Status{ID: p.ID, Name: p.About["name"], Program: p.About["program"], Silent: "it is connected, and does not answer"})
+			nodes = append(nodes, Status{ID: p.ID, Name: p.About["name"], Program: p.About["program"], Silent: cmp.Or(why[p.ID], "it is connected, and does not answer")})
 		}
 	}
-	slices.SortFunc(nodes, func(a, b Status) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ID, b.ID)) })
-	return nodes, nil
+	return nodes
 }
 
 func decodeStatus(data []byte) (*Status, error) {
 	var s Status
 	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("a node's status: %w", err)
+		return &s, fmt.Errorf("a node's status: %w", err)
 	}
 	return &s, nil
 }
@@ -175,7 +182,7 @@ func (o *Operator) Share(ctx context.Context, p Proposal) (number uint64, verdic
 	}
 	nodes, err := o.Nodes(ctx)
 	if err != nil {
-		return number, nil, err
+		return number, nil, fmt.Errorf("version %d is stored, but which nodes have it is not known: %w", number, err)
 	}
 	return number, o.await(ctx, nodes, number), nil
 }

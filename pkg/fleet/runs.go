@@ -212,13 +212,13 @@ func (o *Operator) OnRun(ctx context.Context, a RunAct) (version uint64, verdict
 	act := Act{By: a.By, What: a.Act, Target: a.Run, Note: a.Reason}
 	if a.Act == Purge {
 		act.Nodes = o.purge(ctx, nodes, a)
-		return 0, act.Nodes, o.record(ctx, act)
+		return 0, act.Nodes, o.Record(ctx, act)
 	}
 	if version, act.Before, act.After, err = o.storeHolds(ctx, a, run); err != nil {
 		return 0, nil, err
 	}
 	act.Nodes = o.awaitHolds(ctx, nodes, version)
-	return version, act.Nodes, o.record(ctx, act)
+	return version, act.Nodes, o.Record(ctx, act)
 }
 
 // runOf is the one run that a text means, as far as the nodes that answer know.

@@ -25,6 +25,12 @@ func WriteStatus(w io.Writer, nodes []Status, last *Version, now time.Time) erro
 	if len(nodes) == 0 {
 		b.WriteString("no node answers\n")
 	}
+	for i := range nodes {
+		if nodes[i].Silent != "" {
+			fmt.Fprintf(&b, "! %s: %s\n", plain(nodes[i].Name), plain(nodes[i].Silent))
+		}
+	}
+	nodes = speaking(slices.Clone(nodes))
 	writeNodes(&b, nodes, last)
 	for _, group := range alike(nodes) {
 		writeSettings(&b, group)
@@ -63,10 +69,10 @@ func WriteFleet(w io.Writer, nodes []Status, now time.Time) error {
 
 func (n *Status) row(w io.Writer, now time.Time) {
 	if n.Silent != "" {
-		fmt.Fprintf(w, "%s\t%s\t%s\tsilent\n", plain(n.Name), plain(n.ID), plain(n.Program))
+		fmt.Fprintf(w, "%s\t%s\t%s\tsilent%s\n", plain(n.Name), plain(n.ID), plain(cmp.Or(n.Program, "-")), strings.Repeat("\t-", 11)) // a row of fewer cells would part the table in two
 		return
 	}
-	age, runs, memory, settings := "-", fmt.Sprint(n.Runs), "-", "own"
+	age, runs, memory, settings, up := "-", fmt.Sprint(n.Runs), "-", "own", "-"
 	if n.Age != nil {
 		age = fmt.Sprintf("%.1f s", *n.Age)
 	}
@@ -79,8 +85,11 @@ func (n *Status) row(w io.Writer, now time.Time) {
 	if n.Settings.Version > 0 {
 		settings = fmt.Sprint(n.Settings.Version)
 	}
-	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%.0f\t%.1f%%\t%.1f ms\t%d\t%.0f%%\t%s\t%s\n", plain(n.Name), plain(n.ID), plain(n.Program), plain(cmp.Or(n.State, "-")), age, n.Lag, runs, memory,
-		n.Requests, 100*n.HitRatio, 1000*n.P99, n.Streams, 100*n.CPU, settings, now.Sub(n.Started).Round(time.Second))
+	if !n.Started.IsZero() {
+		up = now.Sub(n.Started).Round(time.Second).String()
+	}
+	fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\t%.0f\t%.1f%%\t%.1f ms\t%d\t%.0f%%\t%s\t%s\n", plain(n.Name), plain(n.ID), plain(cmp.Or(n.Program, "-")), plain(cmp.Or(n.State, "-")), age, n.Lag, runs, memory,
+		n.Requests, 100*n.HitRatio, 1000*n.P99, n.Streams, 100*n.CPU, settings, up)
 }
 
 // Warnings are what an operator should know of a fleet beside what each node says.
@@ -89,7 +98,9 @@ func Warnings(nodes []Status) (all []string) {
 	for i := range nodes {
 		n := &nodes[i]
 		names[n.Name]++
-		programs[n.Program] = true
+		if n.Program != "" {
+			programs[n.Program] = true
+		}
 		if n.Silent != "" {
 			all = append(all, n.Name+": "+n.Silent)
 			continue
