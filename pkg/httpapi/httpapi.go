@@ -20,6 +20,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -102,6 +103,9 @@ type Server struct {
 	traffic  traffic
 	trace    *trace.Tracer
 	draining atomic.Bool
+
+	mu     sync.Mutex         // guards settle, and the order of Drain and Return
+	settle context.CancelFunc // ends the restarts of streams; nil if there are none
 }
 
 // New makes a server. Streams end when ctx does.
@@ -169,13 +173,24 @@ const restartOver = 3 * time.Second
 // Drain makes each response from now on its connection's last, the server not ready, and its streams begin anew: clients and balancers go elsewhere. It goes on answering those who
 // come all the same.
 func (s *Server) Drain() {
-	if s.draining.CompareAndSwap(false, true) {
-		go s.hub.restart(restartOver)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Swap(true) {
+		return
 	}
+	ctx, cancel := context.WithCancel(s.hub.ctx)
+	s.settle = cancel
+	go s.hub.restart(ctx, restartOver)
 }
 
-// Return undoes Drain.
-func (s *Server) Return() { s.draining.Store(false) }
+// Return undoes Drain. Streams that were not told yet to begin anew stay.
+func (s *Server) Return() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Swap(false) {
+		s.settle()
+	}
+}
 
 // Draining reports whether the server is drained.
 func (s *Server) Draining() bool { return s.draining.Load() }

@@ -84,21 +84,32 @@ func (h *hub) list(topics []*topic, n int) []*topic {
 	return topics
 }
 
-// restart has all streams begin anew, elsewhere if there is a balancer, spread over a time so that the others are not overrun.
-func (h *hub) restart(over time.Duration) {
-	h.mu.Lock()
-	topics := slices.Collect(maps.Values(h.topics))
-	h.mu.Unlock()
-	for i, t := range topics {
-		wait := time.NewTimer(over / time.Duration(len(topics)))
-		t.restart()
-		if i == len(topics)-1 {
+// restartEvery is how often a part of the streams is told to begin anew.
+const restartEvery = 50 * time.Millisecond
+
+// restart has all streams begin anew, elsewhere if there is a balancer, spread over a time so that the others are not overrun: the thousands that watch one hot search as well. It ends
+// when none is left or ctx ends. No stream is admitted meanwhile.
+func (h *hub) restart(ctx context.Context, over time.Duration) {
+	ticker := time.NewTicker(restartEvery)
+	defer ticker.Stop()
+	for steps := int(over / restartEvery); ; steps-- {
+		h.mu.Lock()
+		streams, topics := h.streams, slices.Collect(maps.Values(h.topics))
+		h.mu.Unlock()
+		if streams == 0 {
 			return
 		}
+		most := streams // those that were slow to subscribe
+		if steps > 1 {
+			most = (streams + steps - 1) / steps
+		}
+		for _, t := range topics {
+			most -= t.restart(most)
+		}
 		select {
-		case <-wait.C:
-		case <-h.ctx.Done():
+		case <-ctx.Done():
 			return
+		case <-ticker.C:
 		}
 	}
 }
@@ -109,6 +120,8 @@ func (h *hub) admit(client string) *Problem {
 	defer h.mu.Unlock()
 	set := h.server.settings.Load()
 	switch {
+	case h.server.draining.Load(): // under mu, so that restart knows of every stream that was admitted before
+		return &Problem{Kind: leaving, Detail: "it opens no streams any more; others do", RetryAfter: time.Second}
 	case h.streams >= set.MaxStreams:
 		return &Problem{Kind: tooManyStreams, Detail: fmt.Sprintf("this node has %d open streams, its limit", h.streams), RetryAfter: 5 * time.Second}
 	case h.clients[client] >= set.MaxStreamsPerClient:
@@ -155,10 +168,6 @@ func (h *hub) part(t *topic) {
 // stream is GET /v1/stream.
 func (s *Server) stream(c *gin.Context) {
 	began := time.Now()
-	if s.draining.Load() {
-		fail(c, &Problem{Kind: leaving, Detail: "it opens no streams any more; others do", RetryAfter: time.Second})
-		return
-	}
 	asked := s.search(c)
 	if asked == nil {
 		return

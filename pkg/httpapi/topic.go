@@ -68,14 +68,19 @@ func (t *topic) unsubscribe(sub *subscriber) {
 	delete(t.subscribers, sub)
 }
 
-// restart has all subscribers begin anew.
-func (t *topic) restart() {
+// restart has some subscribers begin anew, and returns how many.
+func (t *topic) restart(most int) (told int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for sub := range t.subscribers {
+		if told >= most {
+			break
+		}
 		close(sub.lost)
+		delete(t.subscribers, sub)
+		told++
 	}
-	clear(t.subscribers)
+	return told
 }
 
 // sweep does what is due.
