@@ -3,9 +3,10 @@
 //
 // Invariants (cited by the tests as L1...):
 //
-//	L1 A node that does not say that it is ready, or does not say anything in time, is sent nobody new.
+//	L1 A node that does not say that it is ready, or does not say anything in time, is sent nobody new. What it has begun to answer goes on.
 //	L2 A GET that a node does not answer is asked of another, as long as nothing of an answer has gone to the client. Whatever may change something is sent once.
 //	L3 Without a ready node the answer is a problem that says so, at once.
+//	L4 What a client does wrong says nothing of a node.
 package balancer
 
 import (
@@ -26,8 +27,8 @@ import (
 const (
 	checkEvery  = 250 * time.Millisecond
 	checkWithin = 500 * time.Millisecond
-	// headerWithin is how long a node may take until it answers: more than a request may wait for a position.
-	headerWithin = 5 * time.Second
+	// headerWithin is how long a node may take until it answers: more than a request may wait for a position, 10 s. A node that is silent is found sooner, by its check.
+	headerWithin = 15 * time.Second
 )
 
 // Balancer sends requests to nodes that are ready, in turn. It is an http.Handler, safe for concurrent use. Run it.
@@ -41,6 +42,18 @@ type Balancer struct {
 type node struct {
 	url   *url.URL
 	ready atomic.Bool
+	hope  atomic.Pointer[hope]
+}
+
+// hope that a node will answer. When it ends, whoever waits for the first byte asks elsewhere.
+type hope struct {
+	ctx context.Context //nolint:containedctx // it ends with a state of the node, not with a call
+	end context.CancelFunc
+}
+
+func (n *node) renew() (before *hope) {
+	ctx, end := context.WithCancel(context.Background())
+	return n.hope.Swap(&hope{ctx, end})
 }
 
 // New balances over nodes by their base URLs. Log tells of nodes that come and go.
@@ -51,7 +64,9 @@ func New(nodes []string, log *slog.Logger) (*Balancer, error) {
 		if err != nil || u.Scheme != "http" || u.Host == "" {
 			return nil, fmt.Errorf("node is %q; want a base URL such as http://127.0.0.1:8080", text)
 		}
-		b.nodes = append(b.nodes, &node{url: u})
+		n := &node{url: u}
+		n.renew()
+		b.nodes = append(b.nodes, n)
 	}
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetXForwarded() }, // where it goes is the transport's
@@ -95,7 +110,11 @@ func (b *Balancer) watch(ctx context.Context, n *node) {
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
 	for {
-		b.tell(n, check(ctx, client, n.url.JoinPath("/readyz").String()))
+		err := check(ctx, client, n.url.JoinPath("/readyz").String())
+		b.tell(n, err)
+		if err != nil && !errors.Is(err, errRefused) && b.Ready() > 0 {
+			n.renew().end() // somebody else can answer
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -103,6 +122,9 @@ func (b *Balancer) watch(ctx context.Context, n *node) {
 		}
 	}
 }
+
+// errRefused: the node lives, and says that it is not ready. It answers what it has.
+var errRefused = errors.New("not ready")
 
 func check(ctx context.Context, client *http.Client, url string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -116,7 +138,7 @@ func check(ctx context.Context, client *http.Client, url string) error {
 	defer func() { _ = response.Body.Close() }()
 	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10)) // so that the connection can be used again
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("/readyz says %s", response.Status)
+		return fmt.Errorf("%w: /readyz says %s", errRefused, response.Status)
 	}
 	return nil
 }
@@ -175,11 +197,12 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		tried[n] = true
 		out := r.Clone(r.Context())
 		out.URL.Scheme, out.URL.Host = n.url.Scheme, n.url.Host
-		response, err := t.inner.RoundTrip(out)
+		response, err := t.ask(n, out)
 		switch {
 		case err != nil && r.Context().Err() == nil:
-			t.balancer.tell(n, err) // until it says that it is ready again
-			last = err
+			if last = err; blames(err, again) {
+				t.balancer.tell(n, err) // until it says that it is ready again
+			}
 		case err == nil && response.StatusCode == http.StatusServiceUnavailable && again && t.balancer.pick(tried) != nil:
 			_ = response.Body.Close() // another may be ready, or as far as the client has seen
 			continue
@@ -190,4 +213,24 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return nil, last
 		}
 	}
+}
+
+// ask waits for the first byte of a node's answer as long as there is hope for one.
+func (t *transport) ask(n *node, r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	stop := context.AfterFunc(n.hope.Load().ctx, cancel)
+	response, err := t.inner.RoundTrip(r.WithContext(ctx))
+	stop()
+	if err != nil {
+		cancel()
+	}
+	return response, err // whose body ends with the client's request
+}
+
+// blames reports whether a failure is the node's: it takes no connection, or breaks off where the client had nothing more to say (L4). One that is slow to answer a single
+// request is not lost; its check finds out.
+func blames(err error, again bool) bool {
+	var at *net.OpError
+	var slow net.Error
+	return errors.As(err, &at) && at.Op == "dial" || again && !errors.Is(err, context.Canceled) && !(errors.As(err, &slow) && slow.Timeout())
 }

@@ -3,13 +3,13 @@ package balancer
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-
 	"sync/atomic"
 	"testing"
 
@@ -21,12 +21,14 @@ type backend struct {
 	*httptest.Server
 	name               string
 	ready, cut, refuse atomic.Bool // cut: connections end without an answer; refuse: 503
+	silent             atomic.Bool // nothing is answered any more
 	asked              atomic.Int64
+	goOn               chan struct{} // what /slow waits for amid its answer
 }
 
 func start(t *testing.T, name string) *backend {
 	t.Helper()
-	b := &backend{name: name}
+	b := &backend{name: name, goOn: make(chan struct{})}
 	b.ready.Store(true)
 	b.Server = httptest.NewServer(b)
 	t.Cleanup(b.Close)
@@ -34,6 +36,11 @@ func start(t *testing.T, name string) *backend {
 }
 
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if b.silent.Load() {
+		b.asked.Add(1)
+		<-r.Context().Done()
+		return
+	}
 	if r.URL.Path == "/readyz" {
 		if !b.ready.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -54,6 +61,14 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "data: "+b.name+"\n\n")
 		w.(http.Flusher).Flush()
 		<-r.Context().Done()
+	case r.URL.Path == "/slow":
+		_, _ = io.WriteString(w, "begun, ")
+		w.(http.Flusher).Flush()
+		select {
+		case <-b.goOn:
+		case <-r.Context().Done():
+		}
+		_, _ = io.WriteString(w, "ended")
 	default:
 		_, _ = io.WriteString(w, b.name+" "+r.Header.Get("X-Forwarded-For"))
 	}
@@ -158,6 +173,59 @@ func TestSilentNode(t *testing.T) {
 	for range 4 {
 		if status, body := ask(t, server, "GET", "/"); status != 200 || !strings.HasPrefix(body, "one") {
 			t.Errorf("%d %s", status, body)
+		}
+	}
+}
+
+// L1, L2: a node that was ready and falls silent, as one that is halted does: who waits for it is answered by another.
+func TestNodeFallsSilent(t *testing.T) {
+	one, two := start(t, "one"), start(t, "two")
+	b, server := front(t, 2, one.URL, two.URL)
+	b.proxy.Transport.(*transport).inner.ResponseHeaderTimeout = 0 // the check alone has to find it
+	server.Client().Timeout = testkit.Patience
+	one.silent.Store(true)
+	for range 4 {
+		if status, body := ask(t, server, "GET", "/"); status != 200 || !strings.HasPrefix(body, "two") {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	if one.asked.Load() == 0 || b.nodes[0].ready.Load() {
+		t.Error("nobody waited for the silent node, or it is still taken for ready")
+	}
+	one.silent.Store(false)
+	testkit.Eventually(t, "the node to be ready again", func() bool { return b.Ready() == 2 })
+}
+
+// L1: what a node has begun to answer goes on while it drains.
+func TestDrainCutsNothing(t *testing.T) {
+	one := start(t, "one")
+	b, server := front(t, 1, one.URL)
+	response, err := server.Client().Get(server.URL + "/slow")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	one.ready.Store(false)
+	testkit.Eventually(t, "a node that is not ready", func() bool { return b.Ready() == 0 })
+	close(one.goOn)
+	if body, err := io.ReadAll(response.Body); err != nil || string(body) != "begun, ended" {
+		t.Errorf("%q %v", body, err)
+	}
+}
+
+// L4: a client that breaks its own request takes no node from the others.
+func TestBrokenRequest(t *testing.T) {
+	b, server := front(t, 2, start(t, "one").URL, start(t, "two").URL)
+	for range 4 {
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n")
+		_, err = http.ReadResponse(bufio.NewReader(conn), nil)
+		_ = conn.Close()
+		if ready := b.Ready(); err != nil || ready != 2 {
+			t.Fatalf("%d nodes are ready; %v", ready, err)
 		}
 	}
 }
