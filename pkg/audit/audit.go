@@ -102,6 +102,9 @@ type auditor struct {
 
 // Run audits. The error says that it could not be done at all.
 func Run(ctx context.Context, o Options) (*Report, error) {
+	if err := fleet.Signed(o.By, ""); o.Repair && err != nil {
+		return nil, err
+	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
 	}
@@ -163,10 +166,32 @@ func (a *auditor) audit(ctx context.Context) (*Report, error) {
 		n := a.node(ctx, &nodes[i])
 		if a.Repair {
 			a.repair(ctx, &nodes[i], n)
+			a.record(ctx, n)
 		}
 		r.Nodes = append(r.Nodes, *n)
 	}
 	return r, ctx.Err()
+}
+
+// record puts a node's repair on record.
+func (a *auditor) record(ctx context.Context, n *Node) {
+	if len(n.Findings) == 0 {
+		return
+	}
+	left := 0
+	for i := range n.Findings {
+		if !n.Findings[i].Mended {
+			left++
+		}
+	}
+	v := fleet.Verdict{ID: n.ID, Name: n.Name}
+	if left > 0 {
+		v.Refused = fmt.Sprintf("%d runs are not mended; the audit told why", left)
+	}
+	act := fleet.Act{By: a.By, What: "repair", Target: n.Name, Before: fmt.Sprintf("%d runs wrong", len(n.Findings)), After: fmt.Sprintf("%d runs wrong", left), Nodes: []fleet.Verdict{v}}
+	if err := a.operator.Record(ctx, act); err != nil {
+		a.Progress(err.Error())
+	}
 }
 
 func (a *auditor) nodes(ctx context.Context) ([]fleet.Status, error) {

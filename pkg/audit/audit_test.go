@@ -165,6 +165,22 @@ func TestAudit(t *testing.T) {
 	if report := w.audit(false); !report.Clean() {
 		t.Errorf("after the repair: %+v", report)
 	}
+	acts, err := fleet.NewOperator(testkit.Conn(t, w.host)).Acts(t.Context(), 10)
+	if err != nil || len(acts) != 2 {
+		t.Fatalf("%v %+v", err, acts)
+	}
+	for _, a := range acts {
+		if a.What != "repair" || a.By != "ann" || a.Target == "good" || a.Before != "1 runs wrong" || a.After != "0 runs wrong" || a.Nodes[0].Refused != "" {
+			t.Errorf("%+v", a)
+		}
+	}
+}
+
+// A repair is somebody's.
+func TestRepairIsSigned(t *testing.T) {
+	if _, err := Run(t.Context(), Options{Repair: true}); !errors.Is(err, fleet.ErrInvalid) || !strings.Contains(err.Error(), "by is") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // What cannot be looked at is said, and no finding: no node, a node that is not there.
