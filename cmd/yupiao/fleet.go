@@ -1,8 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,17 +28,20 @@ func fleetCommand() *cobra.Command {
 		var roll fleet.RollCall
 		for {
 			nodes, err := f.Nodes(ctx)
-			if err != nil {
+			switch {
+			case ctx.Err() != nil && watch > 0:
+				return nil
+			case err != nil && watch <= 0:
 				return err
-			}
-			nodes = roll.Call(nodes, time.Now())
-			if asJSON {
-				err = writeJSON(out, nodes)
-			} else {
+			case err != nil:
+				_, err = fmt.Fprintln(out, "!", err) // what was shown before stays above it, and the next look may work
+			case asJSON:
+				err = writeJSON(out, roll.Call(nodes, time.Now()))
+			default:
 				if watch > 0 {
 					_, _ = io.WriteString(out, clearScreen)
 				}
-				err = fleet.WriteFleet(out, nodes, time.Now())
+				err = fleet.WriteFleet(out, roll.Call(nodes, time.Now()), time.Now())
 			}
 			if err != nil || watch <= 0 {
 				return err
@@ -47,6 +54,16 @@ func fleetCommand() *cobra.Command {
 		}
 	})
 	return cmd
+}
+
+// errNotDone is the exit of an act that some node has not done, so that a script does not go on as if it had.
+var errNotDone = errors.New("not done on every node")
+
+func done(verdicts []fleet.Verdict) error {
+	if slices.ContainsFunc(verdicts, func(v fleet.Verdict) bool { return v.Refused != "" }) {
+		return errNotDone
+	}
+	return nil
 }
 
 // clearScreen clears a terminal.
@@ -72,7 +89,7 @@ func drainCommand() *cobra.Command {
 		if written := fleet.WriteDrained(out, &d, verdicts); written != nil {
 			return written
 		}
-		return err
+		return cmp.Or(err, done(verdicts))
 	})
 	return cmd
 }

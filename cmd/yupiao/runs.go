@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,7 +48,7 @@ func runCommand(act, short, example string) *cobra.Command {
 		if written := fleet.WriteRunVerdicts(out, &a, version, verdicts); written != nil {
 			return written
 		}
-		return err
+		return cmp.Or(err, done(verdicts))
 	})
 	return cmd
 }
