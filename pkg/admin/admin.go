@@ -151,18 +151,30 @@ func (h *handler) drain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	verdicts, err := h.Fleet.Drain(r.Context(), d)
-	answer(w, drained{verdicts}, err)
+	out := drained{Nodes: verdicts}
+	out.Unrecorded, err = unrecorded(err)
+	answer(w, out, err)
+}
+
+// unrecorded parts what is done and not on record, which is no refusal, from errors that are.
+func unrecorded(err error) (why string, other error) {
+	if errors.Is(err, fleet.ErrUnrecorded) {
+		return err.Error(), nil
+	}
+	return "", err
 }
 
 // drained is the answer to a DrainOrder.
 type drained struct {
-	Nodes []fleet.Verdict `json:"nodes"`
+	Nodes      []fleet.Verdict `json:"nodes"`
+	Unrecorded string          `json:"unrecorded,omitempty"`
 }
 
-// shared is the answer to a proposal.
+// shared is the answer to a proposal, and to an act on a run.
 type shared struct {
-	Version uint64          `json:"version"`
-	Nodes   []fleet.Verdict `json:"nodes"`
+	Version    uint64          `json:"version"`
+	Nodes      []fleet.Verdict `json:"nodes"`
+	Unrecorded string          `json:"unrecorded,omitempty"`
 }
 
 func (h *handler) share(w http.ResponseWriter, r *http.Request) {
@@ -171,7 +183,7 @@ func (h *handler) share(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	number, verdicts, err := h.Fleet.Share(r.Context(), p)
-	answer(w, shared{number, verdicts}, err)
+	answer(w, shared{Version: number, Nodes: verdicts}, err)
 }
 
 func (h *handler) holds(w http.ResponseWriter, r *http.Request) {
@@ -185,7 +197,9 @@ func (h *handler) onRun(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	version, verdicts, err := h.Fleet.OnRun(r.Context(), a)
-	answer(w, shared{version, verdicts}, err)
+	out := shared{Version: version, Nodes: verdicts}
+	out.Unrecorded, err = unrecorded(err)
+	answer(w, out, err)
 }
 
 // question and reply of a what-if.

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/yupiao/yupiao/api"
 	"github.com/yupiao/yupiao/pkg/bearer"
@@ -75,9 +76,9 @@ func (a *alone) Config() []config.Setting {
 	return own.Settings()
 }
 
-func (a *alone) SetLevel(level, _ string) (string, error) {
+func (a *alone) SetLevel(_ context.Context, level, _ string) (string, error) {
 	if level == "loud" {
-		return "", errors.New(`log.level is "loud"; want debug, info, warn, error`)
+		return "", fmt.Errorf("%w: level is %q; want debug, info, warn or error", fleet.ErrInvalid, level)
 	}
 	before := a.level
 	a.level = level
@@ -254,3 +255,75 @@ func TestClient(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// What is done and not on record is done: the answer says on which nodes, and what is amiss.
+func TestUnrecorded(t *testing.T) {
+	f := &scripted{err: fmt.Errorf("%w: no room", fleet.ErrUnrecorded)}
+	server := serve(t, f, secret)
+	for path, body := range map[string]string{"/fleet/drain": `{"node":"a","draining":true,"by":"ann"}`, "/fleet/runs": `{"act":"pin","run":"20261201.G1","by":"ann"}`} {
+		if status, answer := call(t, server, "POST", path, "Bearer "+secret, body); status != 200 || !strings.Contains(answer, `"name": "a"`) || !strings.Contains(answer, "on record: no room") {
+			t.Errorf("%s: %d %s", path, status, answer)
+		}
+	}
+	c := &Client{Server: server.URL, Token: secret, HTTP: server.Client()}
+	if verdicts, err := c.Drain(t.Context(), fleet.DrainOrder{}); !errors.Is(err, fleet.ErrUnrecorded) || err.Error() != f.err.Error() || len(verdicts) != 1 {
+		t.Errorf("%v %+v", err, verdicts)
+	}
+	if number, verdicts, err := c.OnRun(t.Context(), fleet.RunAct{}); !errors.Is(err, fleet.ErrUnrecorded) || number != 3 || len(verdicts) != 1 {
+		t.Errorf("%v %d %+v", err, number, verdicts)
+	}
+	f.err = nil
+	if status, answer := call(t, server, "POST", "/node/log", "Bearer "+secret, `{"level":"loud","by":"ann"}`); status != 422 || !strings.Contains(answer, "want debug") {
+		t.Errorf("%d %s", status, answer)
+	}
+}
+
+// O1: the console's page is for everybody, since it tells nothing; nothing else is. Without a console there is nothing there.
+func TestConsole(t *testing.T) {
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "page "+r.URL.Path)
+	})
+	server := httptest.NewServer(Handler(Options{Fleet: &scripted{}, Node: &alone{}, Metrics: page, Console: page, Token: bearer.New(secret)}))
+	defer server.Close()
+	for path, want := range map[string]int{"/": 200, "/static/app.js": 200, "/index.html": 401, "/fleet/nodes": 401, "/node/config": 401, "/metrics": 401, "/staticky": 401} {
+		r, err := server.Client().Get(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = r.Body.Close(); r.StatusCode != want {
+			t.Errorf("%s: %d; want %d", path, r.StatusCode, want)
+		}
+	}
+	if status, body := call(t, server, "POST", "/", "Bearer "+secret, ""); status != 404 {
+		t.Errorf("POST /: %d %s", status, body)
+	}
+	without := serve(t, &scripted{}, secret)
+	for authorization, want := range map[string]int{"": 401, "Bearer " + secret: 404} {
+		if status, body := call(t, without, "GET", "/", authorization, ""); status != want {
+			t.Errorf("without a console, %q: %d %s", authorization, status, body)
+		}
+	}
+}
+
+// A node that takes a question and never answers is given up, and named.
+func TestClientGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stuck := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})}
+		c := &Client{Server: "http://node-1:8081", HTTP: stuck}
+		_, err := c.Nodes(t.Context())
+		_, drained := c.Drain(t.Context(), fleet.DrainOrder{})
+		for _, err := range []error{err, drained} {
+			if err == nil || !strings.Contains(err.Error(), "http://node-1:8081 does not answer") {
+				t.Errorf("got %v", err)
+			}
+		}
+	})
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

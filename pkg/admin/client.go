@@ -31,8 +31,16 @@ type Client struct {
 	HTTP *http.Client
 }
 
+// How long a node may take that is asked for the fleet, and to drain one: twice as long as it takes if nobody answers it.
+const (
+	nodesTime = 4 * time.Second
+	drainTime = 12 * time.Second
+)
+
 // Nodes is part of Fleet.
 func (c *Client) Nodes(ctx context.Context) (nodes []fleet.Status, err error) {
+	ctx, cancel := context.WithTimeout(ctx, nodesTime)
+	defer cancel()
 	return nodes, c.ask(ctx, http.MethodGet, "/fleet/nodes", nil, &nodes)
 }
 
@@ -52,14 +60,24 @@ func (c *Client) Share(ctx context.Context, p fleet.Proposal) (number uint64, ve
 func (c *Client) OnRun(ctx context.Context, a fleet.RunAct) (version uint64, verdicts []fleet.Verdict, err error) {
 	var out shared
 	err = c.ask(ctx, http.MethodPost, "/fleet/runs", a, &out)
-	return out.Version, out.Nodes, err
+	return out.Version, out.Nodes, recorded(out.Unrecorded, err)
 }
 
 // Drain is part of Fleet.
 func (c *Client) Drain(ctx context.Context, d fleet.DrainOrder) ([]fleet.Verdict, error) {
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	defer cancel()
 	var out drained
 	err := c.ask(ctx, http.MethodPost, "/fleet/drain", d, &out)
-	return out.Nodes, err
+	return out.Nodes, recorded(out.Unrecorded, err)
+}
+
+// recorded is the error that unrecorded made a text of.
+func recorded(why string, err error) error {
+	if err == nil && why != "" {
+		return fmt.Errorf("%w%s", fleet.ErrUnrecorded, strings.TrimPrefix(why, fleet.ErrUnrecorded.Error()))
+	}
+	return err
 }
 
 // Acts is part of Fleet.
@@ -104,6 +122,9 @@ func (c *Client) ask(ctx context.Context, method, path string, body, into any) e
 		client = defaultHTTP
 	}
 	response, err := client.Do(r)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%s does not answer: %w", c.Server, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -19,8 +20,8 @@ type Node interface {
 	Curve() []Day
 	// Config are the settings in force, without secrets.
 	Config() []config.Setting
-	// SetLevel changes the log's level until the settings change it, and returns the one before; the error says what would be right.
-	SetLevel(level, by string) (before string, err error)
+	// SetLevel changes the log's level until the settings change it, and returns the one before; the error says what would be right, or is an ErrUnrecorded of the fleet.
+	SetLevel(ctx context.Context, level, by string) (before string, err error)
 }
 
 // Point is a node at a moment.
@@ -102,21 +103,26 @@ func last(w http.ResponseWriter, r *http.Request, otherwise int) (most int, ok b
 	return n, true
 }
 
-// leveled is a log's level.
-type leveled struct {
-	Level string `json:"level"`
-	By    string `json:"by,omitempty"`
-}
+// A log's level, as it is wanted and as it is.
+type (
+	level struct {
+		Level string `json:"level"`
+		By    string `json:"by"`
+	}
+	leveled struct {
+		Before     string `json:"before"`
+		Level      string `json:"level"`
+		Unrecorded string `json:"unrecorded,omitempty"`
+	}
+)
 
 func (h *handler) level(w http.ResponseWriter, r *http.Request) {
-	var want leveled
+	var want level
 	if !understand(w, r, &want) {
 		return
 	}
-	before, err := h.Node.SetLevel(want.Level, want.By)
-	if err != nil {
-		fail(w, http.StatusUnprocessableEntity, "Not done", err.Error())
-		return
-	}
-	answer(w, map[string]string{"before": before, "level": want.Level}, nil)
+	before, err := h.Node.SetLevel(r.Context(), want.Level, want.By)
+	out := leveled{Before: before, Level: want.Level}
+	out.Unrecorded, err = unrecorded(err)
+	answer(w, out, err)
 }

@@ -63,7 +63,7 @@ func TestStreamsLeaveBitByBit(t *testing.T) {
 		w.come(hot, 2900)
 		w.come(rare, 100)
 		pass := func(d time.Duration) int64 {
-			time.Sleep(d) // the bubble's clock
+			<-time.After(d) // by the bubble's clock
 			synctest.Wait()
 			return w.open.Load()
 		}

@@ -1,12 +1,17 @@
 package node
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/yupiao/yupiao/pkg/admin"
 	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/fleet"
 	"github.com/yupiao/yupiao/pkg/policy"
 	"github.com/yupiao/yupiao/pkg/trial"
 )
@@ -59,20 +64,39 @@ func (l local) Curve() (all []admin.Day) {
 	return all
 }
 
-// Config is part of admin.Node.
-func (l local) Config() []config.Setting { return l.settings.Load().Settings() }
+// Config is part of admin.Node. What is in force may be neither the file's nor the environment's: what all nodes share lies over them, and an operator may have changed the log's level.
+func (l local) Config() []config.Setting {
+	all := l.settings.Load().Settings()
+	inForce := l.layers.Settings().Values
+	if v := l.options.Level; v != nil && v.Level() != l.settings.Load().Log.SlogLevel() {
+		inForce = append(inForce, fleet.Value{Key: "log.level", Value: strings.ToLower(v.Level().String()), From: "an operator"})
+	}
+	for _, v := range inForce {
+		if i := slices.IndexFunc(all, func(s config.Setting) bool { return s.Key == v.Key }); i >= 0 {
+			all[i].Value, all[i].From = v.Value, v.From
+		}
+	}
+	return all
+}
 
 // SetLevel is part of admin.Node.
-func (l local) SetLevel(level, by string) (before string, err error) {
-	if l.options.Level == nil {
-		return "", errors.New("this node's log has a fixed level")
-	}
+func (l local) SetLevel(ctx context.Context, level, by string) (before string, err error) {
 	want := config.Log{Level: level, Format: "json"}
-	if err := want.Validate(); err != nil {
+	if err := fleet.Signed(by, ""); err != nil {
 		return "", err
 	}
-	before = strings.ToLower(l.options.Level.Level().String())
-	l.options.Level.Set(want.SlogLevel())
-	l.options.Log.Info("log level", "by", by, "before", before, "after", level)
-	return before, nil
+	if want.Validate() != nil {
+		return "", fmt.Errorf("%w: level is %.40q; want debug, info, warn or error", fleet.ErrInvalid, level)
+	}
+	now := l.options.Level
+	if now == nil {
+		return "", fmt.Errorf("%w: this node's log has a fixed level", fleet.ErrInvalid)
+	}
+	was, is := now.Level(), want.SlogLevel()
+	before = strings.ToLower(was.String())
+	now.Set(min(was, is))
+	l.options.Log.Log(ctx, max(now.Level(), slog.LevelInfo), "log level", "by", by, "before", before, "after", level) // at a level at which it is heard, before and after
+	now.Set(is)
+	act := fleet.Act{By: by, What: "log", Target: l.settings.Load().Feed.Name, Before: before, After: level}
+	return before, fleet.NewOperator(l.conn).Record(ctx, act)
 }

@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,6 +82,9 @@ type Node struct {
 	meter      *meter
 	history    history
 	tracer     *trace.Tracer
+
+	drains  sync.Mutex // guards leaving, and that the server and its lane are drained alike
+	leaving bool
 }
 
 // New connects to the feed and opens the listeners, so that what cannot work is known at once.
@@ -279,6 +283,9 @@ const linger = 250 * time.Millisecond
 
 // leave lets the public go (N2). Streams are ended first, since they would never end by themselves.
 func (n *Node) leave(ctx context.Context) error {
+	n.drains.Lock()
+	n.leaving = true
+	n.drains.Unlock()
 	n.drain(true)
 	n.endStreams()
 	select {

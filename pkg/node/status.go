@@ -62,9 +62,12 @@ func resident() uint64 {
 	return pages * uint64(os.Getpagesize())
 }
 
-// drain drains the node, or takes that back.
+// drain drains the node, or takes that back, unless the node is leaving.
 func (n *Node) drain(on bool) {
-	if on {
+	n.drains.Lock()
+	defer n.drains.Unlock()
+	if on || n.leaving {
+		on = true
 		n.server.Drain()
 	} else {
 		n.server.Return()

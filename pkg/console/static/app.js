@@ -38,7 +38,8 @@ async function act(path, body, done) {
     const answer = await ask(path, body);
     const refused = (answer.nodes ?? []).filter((n) => n.refused);
     const lines = refused.map((n) => `${n.name}: ${n.refused}`);
-    say([`${done}: done on ${(answer.nodes ?? []).length - refused.length} of ${(answer.nodes ?? []).length} nodes.`, ...lines].join("\n"), refused.length ? "bad" : "good");
+    if (answer.unrecorded) lines.push(answer.unrecorded);
+    say([`${done}: done on ${(answer.nodes ?? []).length - refused.length} of ${(answer.nodes ?? []).length} nodes.`, ...lines].join("\n"), lines.length ? "bad" : "good");
     return answer;
   } catch (refusal) {
     say(`${done}: ${refusal.message}`, "bad");
