@@ -19,6 +19,19 @@ import (
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
 
+// built is the folder of the programs, built once for all tests; empty if none was asked for.
+var built = struct {
+	once   sync.Once
+	folder string
+	err    error
+}{}
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	_ = os.RemoveAll(built.folder) // empty if nothing was built
+	os.Exit(status)
+}
+
 // programs builds what a cluster runs, or skips.
 func programs(t *testing.T) string {
 	t.Helper()
@@ -28,11 +41,15 @@ func programs(t *testing.T) string {
 	if _, err := exec.LookPath("go"); err != nil {
 		t.Skip("needs the go command to build the programs")
 	}
-	folder := t.TempDir()
-	if err := Build(t.Context(), folder); err != nil {
-		t.Fatal(err)
+	built.once.Do(func() {
+		if built.folder, built.err = os.MkdirTemp("", "yupiao-programs-"); built.err == nil {
+			built.err = Build(context.Background(), built.folder)
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
 	}
-	return folder
+	return built.folder
 }
 
 // people ask a cluster at a constant rate, over and over, and note what was not answered.

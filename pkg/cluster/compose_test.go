@@ -62,11 +62,66 @@ func TestCompose(t *testing.T) {
 				t.Errorf("%s publishes %s to all the world", name, port.Published)
 			}
 		}
+		confined(t, name, &s)
 		settle(t, name, kind, &s)
 	}
 	want := map[string]int{"nats": Servers, "node": Nodes, "bookingd": 1, "balancer": 1, "postgres": 1, "prometheus": 1, "grafana": 1}
 	if !reflect.DeepEqual(count, want) {
 		t.Errorf("services %v; want %v", count, want)
+	}
+}
+
+// confined: no service is root, or can do more than it needs to; each says whether it is well, by a path that its program serves.
+func confined(t *testing.T, name string, s *types.ServiceConfig) {
+	t.Helper()
+	if uid, _, _ := strings.Cut(s.User, ":"); uid == "" || strings.Trim(uid, "0123456789") != "" || strings.Trim(uid, "0") == "" {
+		t.Errorf("%s: user is %q; want a number other than 0", name, s.User)
+	}
+	if !s.ReadOnly && len(s.Secrets) == 0 || !slices.Contains(s.CapDrop, "ALL") || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+		t.Errorf("%s can do more than it needs to", name)
+	}
+	if s.ReadOnly && len(s.Secrets) > 0 {
+		t.Errorf("%s: a secret from the environment cannot be written into a read-only container", name)
+	}
+	if s.HealthCheck == nil {
+		t.Errorf("%s has no health check", name)
+		return
+	}
+	check := s.HealthCheck.Test[len(s.HealthCheck.Test)-1]
+	wants := map[string]string{
+		"postgres": "yupiao", "prometheus": "http://127.0.0.1:9090/-/healthy", "grafana": "http://127.0.0.1:3000/api/health", "bookingd": "http://127.0.0.1:8082" + healthPath,
+		"nats": "http://127.0.0.1:8222/healthz", "node": "http://127.0.0.1:8080" + healthPath, "balancer": "http://127.0.0.1:8080" + healthPath,
+	}
+	if kind, _, _ := strings.Cut(name, "-"); check != wants[kind] {
+		t.Errorf("%s: the health check asks %q; want %q", name, check, wants[kind])
+	}
+}
+
+// healthPath is what nodes and the backend answer while they live; TestClusterSurvives asks them.
+const healthPath = "/healthz"
+
+// The NATS image is of the version that the tests run, and that server takes the file.
+func TestNATSOfCompose(t *testing.T) {
+	modules, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, version, _ := strings.Cut(string(modules), "github.com/nats-io/nats-server/v2 v")
+	version, _, _ = strings.Cut(version, "\n")
+	version = version[:strings.LastIndex(version, ".")]
+	p, err := project(t, "YUPIAO_ADMIN_TOKEN="+token, "GRAFANA_PASSWORD=secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if image := p.Services["nats-1"].Image; image != "nats:"+version+"-alpine" {
+		t.Errorf("image is %q; go.mod has %s", image, version)
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(programs(t), "nats-server"), "-t", "-c", filepath.Join(root, "configs", "nats", "cluster.conf"))
+	for key, value := range p.Services["nats-1"].Environment {
+		cmd.Env = append(cmd.Env, key+"="+*value)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
@@ -96,12 +151,6 @@ func settle(t *testing.T, name, kind string, s *types.ServiceConfig) {
 	} else if n, err := config.LoadNode(""); err != nil || n.Feed.Name != name || n.Admin.Token != token {
 		t.Errorf("%s: %v %+v", name, err, n)
 	}
-	if s.HealthCheck == nil || !strings.HasSuffix(s.HealthCheck.Test[len(s.HealthCheck.Test)-1], "/healthz") {
-		t.Errorf("%s has no health check", name)
-	}
-	if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") {
-		t.Errorf("%s can do more than it needs to", name)
-	}
 }
 
 // variablesOf are the environment's names of all keys of settings.
@@ -130,6 +179,8 @@ func TestHAProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	var draining [Nodes]atomic.Bool
+	var all atomic.Bool // are draining
+	begun, noticed := make(chan struct{}), make(chan struct{})
 	var nodes [Nodes]*httptest.Server
 	free, err := ports(1)
 	if err != nil {
@@ -139,11 +190,17 @@ func TestHAProxy(t *testing.T) {
 	text := strings.Replace(string(settings), "bind :8080", "bind "+address, 1)
 	for i := range nodes {
 		nodes[i] = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.URL.Path == "/readyz" && draining[i].Load() {
+			if r.URL.Path == "/readyz" && (draining[i].Load() || all.Load()) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
-			_, _ = io.WriteString(w, "node "+r.Header.Get("X-Forwarded-For"))
+			_, _ = io.WriteString(w, "node ")
+			if r.URL.Path == "/slow" {
+				w.(http.Flusher).Flush()
+				close(begun)
+				<-noticed
+			}
+			_, _ = io.WriteString(w, r.Header.Get("X-Forwarded-For"))
 		}))
 		t.Cleanup(nodes[i].Close)
 		text = strings.Replace(text, fmt.Sprintf(" node-%d:8080", i+1), " "+strings.TrimPrefix(nodes[i].URL, "http://"), 1)
@@ -161,8 +218,8 @@ func TestHAProxy(t *testing.T) {
 		}
 		return nil
 	})
-	get := func() error {
-		r, err := http.Get("http://" + address + "/")
+	one := func(path string) error {
+		r, err := http.Get("http://" + address + path)
 		if err != nil {
 			return err
 		}
@@ -173,6 +230,7 @@ func TestHAProxy(t *testing.T) {
 		}
 		return err
 	}
+	get := func() error { return one("/") }
 	testkit.Eventually(t, "an answer", func() bool { return get() == nil })
 	ask := func(while string) {
 		t.Helper()
@@ -186,6 +244,19 @@ func TestHAProxy(t *testing.T) {
 	draining[0].Store(true)
 	ask("one is drained")
 	draining[0].Store(false)
+
+	slow := make(chan error, 1)
+	go func() { slow <- one("/slow") }()
+	<-begun
+	all.Store(true)
+	testkit.Eventually(t, "nobody to be ready", func() bool { return get() != nil })
+	close(noticed)
+	if err := <-slow; err != nil {
+		t.Errorf("what a draining node had begun was cut: %v", err)
+	}
+	all.Store(false)
+	testkit.Eventually(t, "nodes that are back", func() bool { return get() == nil })
+
 	nodes[1].CloseClientConnections()
 	_ = nodes[1].Listener.Close()
 	ask("one is gone")
