@@ -26,10 +26,13 @@ same with containers.`,
 	f := cmd.Flags()
 	f.StringVar(&o.HTTP, "http", "127.0.0.1:8080", "address of the balancer: the page and the API")
 	f.StringVar(&o.Database, "database", "", "database of the booking backend, such as postgres://user@host/database; default: SQLite in a temporary folder")
+	f.BoolVar(&o.Postgres, "postgres", false, "keep the orders in a PostgreSQL server of the cluster's own, which must be installed (Debian: apt-get install postgresql)")
+	f.BoolVar(&o.NoRestart, "no-restart", false, "do not start again what has ended, to watch what becomes of the others")
 	f.Float64Var(&o.SalesPerSecond, "sales-per-second", 50, "acts of buyers a second, 0 for none")
 	f.Uint64Var(&o.Seed, "seed", 1, "seed of what they do")
 	f.StringVar(&o.Programs, "programs", "", "folder with bookingd, yupiaod and nats-server; default: they are built")
 	f.BoolVarP(&verbose, "verbose", "v", false, "write what all processes write, with their names")
+	cmd.MarkFlagsMutuallyExclusive("database", "postgres")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if o.Out = cmd.OutOrStdout(); verbose {
 			o.All = io.Writer(os.Stderr)

@@ -5,7 +5,8 @@
 // Invariants (cited by the tests as C1...):
 //
 //	C1 While one process is down, whichever it is, every query is answered; numbers that nothing vouches for any more say so.
-//	C2 Nothing is left of a cluster that has ended: no process, no folder.
+//	C2 Nothing is left of a cluster that has ended: no process, no folder. Things end in order, those first that need others.
+//	C3 Settings of whoever starts it are not the cluster's: it reaches nothing but itself.
 package cluster
 
 import (
@@ -16,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -46,8 +48,11 @@ const (
 type Options struct {
 	// HTTP is the balancer's address. Default 127.0.0.1:8080.
 	HTTP string
-	// Database of the booking backend. Default SQLite in the cluster's folder.
+	// Database of the booking backend. Default SQLite in the cluster's folder; with Postgres, a server of its own there, for which PostgreSQL must be installed.
 	Database string
+	Postgres bool
+	// NoRestart leaves away what has ended.
+	NoRestart bool
 	// SalesPerSecond is how many acts people do, 0 for none; Seed of what they do.
 	SalesPerSecond float64
 	Seed           uint64
@@ -73,6 +78,8 @@ type Cluster struct {
 	balancer  *balancer.Balancer
 	front     net.Listener
 	saying    sync.Mutex
+	// postgresIsUp is nil without a PostgreSQL of our own.
+	postgresIsUp func(context.Context) bool
 
 	stop context.CancelFunc
 	done chan error
@@ -85,6 +92,9 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	}
 	if o.Out == nil {
 		o.Out = io.Discard
+	}
+	if o.Postgres && o.Database != "" {
+		return nil, errors.New("want either a database, or a PostgreSQL server of the cluster's own")
 	}
 	c := &Cluster{o: o, began: time.Now(), token: rand.Text(), offerKeys: "cluster:" + hex.EncodeToString([]byte(rand.Text())), done: make(chan error, 1)}
 	if err := c.prepare(ctx); err != nil {
@@ -151,7 +161,7 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if c.schedule, err = backend.ReadTimetable(settings, 0, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
-	if err := c.layOut(); err != nil {
+	if err := c.layOut(ctx); err != nil {
 		return err
 	}
 	c.balancer, err = balancer.New(c.nodes, slog.New(slog.NewTextHandler(sayer{c}, nil)))
@@ -177,44 +187,102 @@ func Build(ctx context.Context, into string) error {
 	return nil
 }
 
+// Ports are below those that systems give to outgoing connections: one of these could take the port of a process that is away for a second.
+const firstPort, lastPort = 20_000, 30_000
+
 // ports finds free ones. They are free a moment later still, most likely.
 func ports(count int) (all []int, err error) {
-	for range count {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+	for range 100 * count {
+		if len(all) == count {
+			return all, nil
+		}
+		port := firstPort + mathrand.IntN(lastPort-firstPort)
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			return nil, err
+			continue // somebody has it
 		}
 		defer func() { _ = l.Close() }() // when all are found
-		all = append(all, l.Addr().(*net.TCPAddr).Port)
+		all = append(all, port)
 	}
-	return all, nil
+	return nil, fmt.Errorf("no %d free ports between %d and %d", count, firstPort, lastPort)
 }
 
-// run runs everything until ctx ends: the processes last, so that whatever is asked of them before their end is answered.
+// tier is what ends together, after all that need it have ended.
+type tier int
+
+const (
+	recordTier tier = iota
+	feedTier
+	bookingTier
+	nodeTier
+	frontTier
+	tiers
+)
+
+// run runs everything until ctx ends, or something cannot go on; then it ends one tier after the other (C2).
 func (c *Cluster) run(ctx context.Context) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, p := range c.processes {
-		group.Go(func() error { return p.run(ctx) })
+	group, over := errgroup.WithContext(ctx)
+	var ends [tiers]context.CancelFunc
+	var running [tiers]sync.WaitGroup
+	for t := range tiers {
+		own, end := context.WithCancel(context.WithoutCancel(ctx))
+		ends[t] = end
+		for _, part := range c.parts(t) {
+			running[t].Add(1)
+			group.Go(func() error {
+				defer running[t].Done()
+				return part(own)
+			})
+		}
 	}
-	group.Go(func() error { return c.balancer.Run(ctx) })
-	server := &http.Server{Handler: c.balancer, ReadHeaderTimeout: 5 * time.Second}
 	group.Go(func() error {
-		if err := server.Serve(c.front); !errors.Is(err, http.ErrServerClosed) {
-			return err
+		<-over.Done()
+		for t := tiers - 1; t >= 0; t-- {
+			ends[t]()
+			running[t].Wait()
 		}
 		return nil
 	})
-	group.Go(func() error {
-		<-ctx.Done()
-		return server.Close()
-	})
-	group.Go(func() error { return c.trade(ctx) })
 	return group.Wait()
+}
+
+// parts are what runs in a tier.
+func (c *Cluster) parts(t tier) (all []func(context.Context) error) {
+	for _, p := range c.processes {
+		if p.tier == t {
+			all = append(all, p.run)
+		}
+	}
+	if t == frontTier {
+		all = append(all, c.balancer.Run, c.serve, c.trade)
+	}
+	return all
+}
+
+// lastAnswers is how long the balancer lets what is on the way end; streams never do by themselves.
+const lastAnswers = time.Second
+
+// serve is the balancer's listener.
+func (c *Cluster) serve(ctx context.Context) error {
+	server := &http.Server{Handler: c.balancer, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(c.front) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("the balancer: %w", err)
+	case <-ctx.Done():
+	}
+	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastAnswers)
+	defer cancel()
+	if server.Shutdown(patience) != nil {
+		return server.Close()
+	}
+	return nil
 }
 
 // trade lets people in as soon as the booking backend sells. While it is away they wait.
 func (c *Cluster) trade(ctx context.Context) error {
-	if c.o.SalesPerSecond <= 0 || !c.poll(ctx, func() bool { return answers(ctx, c.booking+"/readyz") }) {
+	if c.o.SalesPerSecond <= 0 || !poll(ctx, func() bool { return answers(ctx, c.booking+"/readyz") }) {
 		return nil
 	}
 	rules := config.DefaultBooking().Formations
@@ -229,7 +297,7 @@ func (c *Cluster) await(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	var ended error
-	up := c.poll(ctx, func() bool {
+	up := poll(ctx, func() bool {
 		select {
 		case ended = <-c.done:
 			c.done <- ended
@@ -264,7 +332,8 @@ func (c *Cluster) tails() string {
 	return b.String()
 }
 
-func (c *Cluster) poll(ctx context.Context, holds func() bool) bool {
+// poll waits until something holds; false if ctx ends before.
+func poll(ctx context.Context, holds func() bool) bool {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for !holds() {
@@ -363,22 +432,16 @@ func (c *Cluster) Describe(w io.Writer, example string) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "\nprocess\tpid\taddress\tadmin")
-	for i, p := range c.processes {
+	for _, p := range c.processes {
 		pid, _ := p.pid()
-		var address, admin string
-		switch {
-		case i < Servers:
-			address = c.nats[i]
-		case p.name == bookingName:
-			address = c.booking
-		default:
-			n := i - Servers - 1
-			address, admin = c.nodes[n], c.admins[n]
-		}
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", p.name, pid, address, admin)
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\n", p.name, pid, p.address, p.admin)
 	}
 	fmt.Fprintf(t, "balancer\t%d\t%s\t\n", os.Getpid(), c.URL())
 	_ = t.Flush() // to memory
+	fate := "is started again"
+	if c.o.NoRestart {
+		fate = "stays away"
+	}
 	fmt.Fprintf(&b, `
   page      %s/
   console   %s/   token %s
@@ -387,9 +450,9 @@ func (c *Cluster) Describe(w io.Writer, example string) error {
 Try:
   curl '%s%s'
   yupiao fleet --nats %s
-  kill -9 PID      # of any process: no query fails, and it is started again
+  kill -9 PID      # of any process but the balancer, which is the cluster itself: no query fails, and it %s
 
-`, c.URL(), c.admins[0], c.token, c.folder, c.URL(), example, c.NATS())
+`, c.URL(), c.admins[0], c.token, c.folder, c.URL(), example, c.NATS(), fate)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

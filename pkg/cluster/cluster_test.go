@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/balancer"
+	"github.com/yupiao/yupiao/pkg/crowd"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
@@ -84,7 +89,7 @@ func (p *people) ask(ctx context.Context, url string) {
 	}
 }
 
-// one asks once. An answer without an age, or that is no longer live and does not say so, is none.
+// one asks once. An answer that does not say whether it is live, and how old, is none.
 func (p *people) one(client *http.Client, url string) error {
 	p.asked.Add(1)
 	r, err := client.Get(url)
@@ -98,10 +103,10 @@ func (p *people) one(client *http.Client, url string) error {
 		return err
 	case r.StatusCode != http.StatusOK || !strings.HasSuffix(string(body), "]}"):
 		return fmt.Errorf("%s %.200s", r.Status, body)
+	case state != "live" && state != "degraded" || r.Header.Get("Age") == "":
+		return fmt.Errorf("state %q, age %q", state, r.Header.Get("Age"))
 	case state == "degraded":
 		p.degraded.Add(1)
-	case state != "live" || r.Header.Get("Age") == "":
-		return fmt.Errorf("state %q, age %q", state, r.Header.Get("Age"))
 	}
 	return nil
 }
@@ -112,8 +117,10 @@ func (p *people) failures() []string {
 	return p.failed
 }
 
-// C1, C2: each process in turn is killed and comes back, and a node is ended in order, under queries all the while, none of which fails. Then nothing is left.
+// C1, C2, C3: each process in turn is killed and comes back, a node is ended in order, another is halted, under queries all the while, none of which fails. Each NATS server
+// that leads is killed as the leader: to lose another moves no lead. Then nothing is left.
 func TestClusterSurvives(t *testing.T) {
+	t.Setenv("YUPIAO_FEED_URL", "nats://127.0.0.1:1") // as whoever operates another fleet has it
 	var said testkit.Log
 	began := time.Now()
 	c, err := Start(t.Context(), Options{HTTP: "127.0.0.1:0", Programs: programs(t), SalesPerSecond: 20, Out: &said})
@@ -146,6 +153,11 @@ func TestClusterSurvives(t *testing.T) {
 		return c.balancer.Ready() == Nodes
 	}
 	eventually(t, "live nodes", live)
+	for _, url := range append(c.NodeURLs(), c.Booking(), c.URL()) {
+		if !answers(t.Context(), url+healthPath) {
+			t.Errorf("%s does not serve %s, which docker-compose.yml asks for", url, healthPath)
+		}
+	}
 	for _, act := range []struct {
 		name   string
 		signal syscall.Signal
@@ -164,11 +176,41 @@ func TestClusterSurvives(t *testing.T) {
 		t.Logf("%-9s %-10s %5d queries, %d failed, %d answers said that they were degraded; all live again after %s", act.name, act.signal, p.asked.Load()-asked, len(p.failures())-failed,
 			p.degraded.Load()-degraded, time.Since(at).Round(100*time.Millisecond))
 	}
+	halt(t, c, &p, "node-1")
+	eventually(t, "live nodes", live)
 	ease()
 	asking.Wait()
+	p.judge(t)
+	end(t, c)
+}
+
+// judge fails the test if a query failed.
+func (p *people) judge(t *testing.T) {
+	t.Helper()
 	if failed := p.failures(); len(failed) > 0 {
 		t.Errorf("%d of %d queries failed: %s", len(failed), p.asked.Load(), strings.Join(failed[:min(len(failed), 20)], "\n"))
 	}
+}
+
+// halt halts a node: it takes connections, and answers nothing. It is left out until it goes on.
+func halt(t *testing.T, c *Cluster, p *people, name string) {
+	t.Helper()
+	asked, failed := p.asked.Load(), len(p.failures())
+	if err := c.Signal(name, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a halted node to be left out", func() bool { return c.balancer.Ready() == Nodes-1 })
+	eventually(t, "a second of queries without it", func() bool { return p.asked.Load() > asked+2*perSecond })
+	if err := c.Signal(name, syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node to be back", func() bool { return c.balancer.Ready() == Nodes })
+	t.Logf("%-9s halted     %5d queries, %d failed", name, p.asked.Load()-asked, len(p.failures())-failed)
+}
+
+// end stops a cluster, of which nothing is left then (C2).
+func end(t *testing.T, c *Cluster) {
+	t.Helper()
 	var pids []int
 	for _, process := range c.processes {
 		pid, _ := process.pid()
@@ -184,6 +226,106 @@ func TestClusterSurvives(t *testing.T) {
 		if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 			t.Errorf("%s is still there: %v", c.Names()[i], err)
 		}
+	}
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline") // children that nobody knows; none are found where there is no /proc
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range all {
+		if text, err := os.ReadFile(file); err == nil && strings.Contains(string(text), c.folder) {
+			t.Errorf("%s is still there: %q", filepath.Dir(file), text)
+		}
+	}
+}
+
+// The record of the booking backend in a PostgreSQL server of the cluster's own, which is killed: sales go on when it is back, and queries never stop.
+func TestClusterOnPostgres(t *testing.T) {
+	if _, err := postgresPrograms(); err != nil {
+		t.Skip("needs PostgreSQL: apt-get install postgresql")
+	}
+	var said testkit.Log
+	c, err := Start(t.Context(), Options{HTTP: "127.0.0.1:0", Programs: programs(t), Postgres: true, SalesPerSecond: 50, Out: &said})
+	if err != nil {
+		t.Fatal(err, said.String())
+	}
+	from, to := c.Schedule().Busiest()
+	var p people
+	load, ease := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		p.ask(load, c.URL()+fmt.Sprintf("/v1/availability?from=%s&to=%s&date=%s", from, to, rail.DateOf(time.Now(), time.UTC)+2))
+	})
+	client := crowd.NewClient(t.Context(), c.Booking(), c.Token())
+	sells := func() bool {
+		before, err := published(client)
+		if err != nil {
+			return false
+		}
+		eventually(t, "more to be published", func() bool {
+			after, err := published(client)
+			return err == nil && after > before
+		})
+		return true
+	}
+	eventually(t, "sales", sells)
+	if err := c.Signal(postgresName, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "PostgreSQL to be started again", func() bool { return c.Starts(postgresName) > 1 })
+	eventually(t, "sales after it", sells)
+	ease()
+	asking.Wait()
+	p.judge(t)
+	end(t, c)
+	if t.Failed() {
+		t.Log(said.String())
+	}
+}
+
+// published is how many changes the booking backend has published since it began to lead.
+func published(client *crowd.Client) (int64, error) {
+	var status struct{ Published int64 }
+	_, err := client.Call(http.MethodGet, "/readyz", nil, &status)
+	return status.Published, err
+}
+
+// C2: what needs others ends before them; what has ended stays away if that is wanted.
+func TestOrderOfEnd(t *testing.T) {
+	var said testkit.Log
+	c := &Cluster{o: Options{Out: &said, NoRestart: true}, folder: t.TempDir()}
+	var err error
+	if c.front, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	if c.balancer, err = balancer.New(nil, slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	script := func(name string) *process { // says that it is there, and when it ends
+		return &process{name: name, path: "/bin/sh", args: []string{"-c", "trap 'echo " + name + " >> order; exit 0' TERM; echo > " + name + "; while :; do sleep 0.01; done"}}
+	}
+	c.add(feedTier, "", script("feed"))
+	c.add(nodeTier, "", script("node"))
+	c.add(recordTier, "", script("record"))
+	c.add(bookingTier, "", script("booking"))
+	c.add(nodeTier, "", script("mortal"))
+	stop := testkit.Run(t, c.run)
+	for _, name := range c.Names() {
+		testkit.Eventually(t, name+" to run", func() bool {
+			_, err := os.Stat(filepath.Join(c.folder, name))
+			return err == nil
+		})
+	}
+	if err := c.Signal("mortal", syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "its end to be said", func() bool { return strings.Contains(said.String(), "mortal ended") })
+	stop()
+	order, err := os.ReadFile(filepath.Join(c.folder, "order"))
+	if err != nil || string(order) != "node\nbooking\nfeed\nrecord\n" {
+		t.Errorf("%q %v", order, err)
+	}
+	if c.Starts("mortal") != 1 || !strings.Contains(said.String(), "signal: killed; it stays away") {
+		t.Errorf("started %d times: %s", c.Starts("mortal"), said.String())
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,13 +19,19 @@ import (
 
 // process is one of the cluster's. It is started again when it ends, unless it is to stay away.
 type process struct {
-	name   string
+	name string
+	tier tier
+	// address that others reach it at, and that of its admin listener, if it has one: for people.
+	address, admin string
+
 	path   string
 	args   []string
 	env    []string
 	folder string
-	after  []string  // addresses of which one must take connections before the process is started first
-	out    io.Writer // of all processes, with their names; nil for none
+	after  []func(context.Context) bool // what must hold before the process is started first
+	user   *syscall.Credential          // nil: ours
+	end    syscall.Signal               // that ends it in order
+	out    io.Writer                    // of all processes, with their names; nil for none
 	say    func(format string, args ...any)
 
 	mu      sync.Mutex // guards what follows
@@ -50,7 +58,7 @@ func (p *process) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		p.say("%s ended after %s: %v; its output is in %s", p.name, time.Since(began).Round(time.Millisecond), ended, p.log())
+		p.say("%s ended after %s: %v; %s; its output is in %s", p.name, time.Since(began).Round(time.Millisecond), ended, p.fate(), p.log())
 		if !p.rest(ctx) {
 			return nil
 		}
@@ -58,24 +66,27 @@ func (p *process) run(ctx context.Context) error {
 	return nil
 }
 
-// awaitOthers waits until somebody that the process needs at its start is there; false if ctx ends.
+// awaitOthers waits until all is there that the process needs at its start; false if ctx ends.
 func (p *process) awaitOthers(ctx context.Context) bool {
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for len(p.after) > 0 {
-		for _, address := range p.after {
-			if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
-				_ = conn.Close()
-				return true
-			}
-		}
-		select {
-		case <-ctx.Done():
+	for _, holds := range p.after {
+		if !poll(ctx, func() bool { return holds(ctx) }) {
 			return false
-		case <-ticker.C:
 		}
 	}
 	return true
+}
+
+// accepts: somebody takes connections at one of some addresses.
+func accepts(addresses ...string) func(context.Context) bool {
+	return func(context.Context) bool {
+		for _, address := range addresses {
+			if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+				_ = conn.Close() // it was only for this
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // rest waits until the process is to be started again; false if never.
@@ -101,6 +112,16 @@ func (p *process) rest(ctx context.Context) bool {
 	}
 }
 
+// fate is what becomes of a process that has ended.
+func (p *process) fate() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.away {
+		return "it stays away"
+	}
+	return fmt.Sprintf("it is started again in %s", again)
+}
+
 func (p *process) log() string { return filepath.Join(p.folder, p.name+".log") }
 
 // patience is how long a process may take to end: as long as the drain times in its settings.
@@ -114,10 +135,13 @@ func (p *process) start(ctx context.Context) (ended, err error) {
 	}
 	defer func() { _ = file.Close() }()
 	cmd := exec.CommandContext(ctx, p.path, p.args...)
-	cmd.Dir, cmd.Env = p.folder, append(os.Environ(), p.env...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Dir, cmd.Env = p.folder, append(foreign(os.Environ()), p.env...)
+	cmd.Cancel = func() error { // one that is halted hears nothing before it goes on
+		return errors.Join(cmd.Process.Signal(p.end), cmd.Process.Signal(syscall.SIGCONT))
+	}
 	cmd.WaitDelay = patience
 	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr.Credential = p.user
 	var reading sync.WaitGroup
 	defer reading.Wait()
 	cmd.Stdout = file
@@ -143,6 +167,12 @@ func (p *process) start(ctx context.Context) (ended, err error) {
 		ended = errors.New("status 0")
 	}
 	return ended, nil
+}
+
+// foreign is an environment without settings of ours (C3): they would stand above the settings files, and whoever has YUPIAO_FEED_URL set for the real railway would have a
+// made-up one published to it.
+func foreign(environ []string) []string {
+	return slices.DeleteFunc(environ, func(pair string) bool { return strings.HasPrefix(pair, "YUPIAO_") })
 }
 
 // copy writes each line with the process's name in front.
