@@ -177,12 +177,12 @@ func (s sayer) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// Build builds the programs that a cluster runs into a folder, from the module that the present directory is in.
+// Build builds the programs that a cluster runs into a folder, from the module that the present directory is in: side by side, and without what only debuggers read.
 func Build(ctx context.Context, into string) error {
-	for _, path := range []string{"github.com/yupiao/yupiao/cmd/...", "github.com/nats-io/nats-server/v2"} {
-		if out, err := exec.CommandContext(ctx, "go", "build", "-o", into+string(filepath.Separator), path).CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", path, err, out)
-		}
+	const ours = "github.com/yupiao/yupiao/cmd/"
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", into+string(filepath.Separator), ours+bookingName, ours+"yupiaod", "github.com/nats-io/nats-server/v2")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build the programs (in the project's folder, or name a folder that holds them): %w\n%s", err, out)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 // postgresName is the database's process and its superuser: who it runs as where we are root, whom PostgreSQL refuses.
 const postgresName = "postgres"
 
-// ErrPostgres: there is no PostgreSQL server on this machine.
+// ErrPostgres says that there is no PostgreSQL server on this machine.
 var ErrPostgres = errors.New("no PostgreSQL server here: apt-get install postgresql")
 
 // postgresPrograms is the folder of the newest server: Debian's, or that of the PATH.
