@@ -58,7 +58,7 @@ func (h *herd) Acts(_ context.Context, most int) ([]fleet.Act, error) {
 }
 
 // through runs a command through the admin listener of a herd.
-func (h *herd) through(t *testing.T, ctx context.Context, cmd *cobra.Command, out *bytes.Buffer, args string) error {
+func (h *herd) through(ctx context.Context, t *testing.T, cmd *cobra.Command, out *bytes.Buffer, args string) error {
 	t.Helper()
 	server := httptest.NewServer(admin.Handler(admin.Options{Fleet: h, Metrics: http.NotFoundHandler(), Token: bearer.New(password)}))
 	defer server.Close()
@@ -77,7 +77,7 @@ func TestDrain(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		h := &herd{}
-		err := h.through(t, t.Context(), drainCommand(), &out, args)
+		err := h.through(t.Context(), t, drainCommand(), &out, args)
 		if !strings.Contains(out.String(), want.out) || (err == nil) != (want.err == "") || err != nil && !strings.Contains(err.Error(), want.err) {
 			t.Errorf("%s: %v, wrote %s", args, err, out.String())
 		}
@@ -87,12 +87,12 @@ func TestDrain(t *testing.T) {
 	}
 	var out bytes.Buffer
 	h := &herd{err: fmt.Errorf("%w: no room", fleet.ErrUnrecorded)}
-	if err := h.through(t, t.Context(), drainCommand(), &out, "node-1"); !errors.Is(err, fleet.ErrUnrecorded) || !strings.Contains(out.String(), "node-1: drained") {
+	if err := h.through(t.Context(), t, drainCommand(), &out, "node-1"); !errors.Is(err, fleet.ErrUnrecorded) || !strings.Contains(out.String(), "node-1: drained") {
 		t.Errorf("%v, wrote %s", err, out.String())
 	}
 	out.Reset()
 	h = &herd{}
-	if err := h.through(t, t.Context(), runCommand(fleet.Pin, "", ""), &out, "G1@2026-12-01"); !errors.Is(err, errNotDone) || !strings.Contains(out.String(), "done on 1 of 2 nodes") {
+	if err := h.through(t.Context(), t, runCommand(fleet.Pin, "", ""), &out, "G1@2026-12-01"); !errors.Is(err, errNotDone) || !strings.Contains(out.String(), "done on 1 of 2 nodes") {
 		t.Errorf("%v, wrote %s", err, out.String())
 	}
 }
@@ -100,12 +100,12 @@ func TestDrain(t *testing.T) {
 // The fleet is told as a table and as JSON; whoever watches it goes on watching when it cannot be asked for once, and misses the node that is gone.
 func TestFleet(t *testing.T) {
 	var out bytes.Buffer
-	if err := (&herd{}).through(t, t.Context(), fleetCommand(), &out, ""); err != nil || !strings.Contains(out.String(), "node-2") || !strings.Contains(out.String(), "draining") {
+	if err := (&herd{}).through(t.Context(), t, fleetCommand(), &out, ""); err != nil || !strings.Contains(out.String(), "node-2") || !strings.Contains(out.String(), "draining") {
 		t.Errorf("%v, wrote %s", err, out.String())
 	}
 	out.Reset()
 	var nodes []fleet.Status
-	if err := errors.Join((&herd{}).through(t, t.Context(), fleetCommand(), &out, "--json"), json.Unmarshal(out.Bytes(), &nodes)); err != nil || len(nodes) != 2 || nodes[1].State != fleet.Draining {
+	if err := errors.Join((&herd{}).through(t.Context(), t, fleetCommand(), &out, "--json"), json.Unmarshal(out.Bytes(), &nodes)); err != nil || len(nodes) != 2 || nodes[1].State != fleet.Draining {
 		t.Errorf("%v %+v", err, nodes)
 	}
 	out.Reset()
@@ -116,21 +116,21 @@ func TestFleet(t *testing.T) {
 		}
 		cancel()
 	}()
-	err := h.through(t, ctx, fleetCommand(), &out, "--watch 1ms")
+	err := h.through(ctx, t, fleetCommand(), &out, "--watch 1ms")
 	if err != nil || !strings.Contains(out.String(), "! refused: no connection to NATS") || !strings.Contains(out.String(), "! node-2: it is gone since") {
 		t.Errorf("%v, wrote %s", err, out.String())
 	}
 	out.Reset()
 	h = &herd{}
 	h.asked.Store(1)
-	if err := h.through(t, t.Context(), fleetCommand(), &out, ""); err == nil || !strings.Contains(err.Error(), "no connection to NATS") {
+	if err := h.through(t.Context(), t, fleetCommand(), &out, ""); err == nil || !strings.Contains(err.Error(), "no connection to NATS") {
 		t.Errorf("%v, wrote %s", err, out.String())
 	}
 }
 
 func TestActs(t *testing.T) {
 	var out bytes.Buffer
-	if err := (&herd{}).through(t, t.Context(), actsCommand(), &out, "-n 7"); err != nil || !strings.Contains(out.String(), "draining") || !strings.Contains(out.String(), "last 7") {
+	if err := (&herd{}).through(t.Context(), t, actsCommand(), &out, "-n 7"); err != nil || !strings.Contains(out.String(), "draining") || !strings.Contains(out.String(), "last 7") {
 		t.Errorf("%v, wrote %s", err, out.String())
 	}
 }
