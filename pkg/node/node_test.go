@@ -65,9 +65,15 @@ func get(t *testing.T, address, path string) (int, string) {
 // publish opens runs tomorrow and returns how to change them.
 func publish(ctx context.Context, t *testing.T, host *testkit.Host, runs int) (*testkit.Ledger, *feed.Publisher, []rail.RunID) {
 	t.Helper()
+	return publishBy(ctx, t, host, runs, feed.PublisherOptions{})
+}
+
+// publishBy is publish with a publisher's options.
+func publishBy(ctx context.Context, t *testing.T, host *testkit.Host, runs int, o feed.PublisherOptions) (*testkit.Ledger, *feed.Publisher, []rail.RunID) {
+	t.Helper()
 	p := testkit.Pattern("G1", 600)
 	ledger := testkit.NewLedger(p)
-	publisher, err := feed.NewPublisher(ctx, testkit.Conn(t, host), ledger, feed.PublisherOptions{})
+	publisher, err := feed.NewPublisher(ctx, testkit.Conn(t, host), ledger, o)
 	if err == nil {
 		err = errors.Join(publisher.Network(ctx, testkit.Network()), publisher.Patterns(ctx, []*timetable.Pattern{p}))
 	}
