@@ -17,12 +17,17 @@ func main() { os.Exit(execute()) }
 func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	root := &cobra.Command{Use: "yupiao", Short: "Remaining seats: a demo railway, seat searches in a terminal, load", SilenceUsage: true, SilenceErrors: true}
-	root.AddCommand(demoCommand(), queryCommand(), watchCommand(), ttlCommand(), loadCommand(), fleetCommand(), drainCommand(), actsCommand(), clusterCommand(), healthCommand())
-	root.AddCommand(runCommands()...)
-	if err := root.ExecuteContext(ctx); err != nil {
+	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "yupiao:", err)
 		return 1
 	}
 	return 0
+}
+
+// command is yupiao with all that it can do.
+func command() *cobra.Command {
+	root := &cobra.Command{Use: "yupiao", Short: "Remaining seats: a demo railway, seat searches in a terminal, load", SilenceUsage: true, SilenceErrors: true}
+	root.AddCommand(demoCommand(), queryCommand(), watchCommand(), ttlCommand(), loadCommand(), fleetCommand(), drainCommand(), actsCommand(), clusterCommand(), healthCommand())
+	root.AddCommand(runCommands()...)
+	return root
 }
