@@ -267,6 +267,37 @@ func readYAML(t *testing.T, path string, into any) {
 	}
 }
 
+// What the dashboard asks is PromQL.
+func TestDashboardIsUnderstood(t *testing.T) {
+	data, err := os.ReadFile("../../configs/grafana/dashboards/yupiao.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dashboard struct {
+		Panels []struct{ Targets []struct{ Expr string } }
+	}
+	if err := json.Unmarshal(data, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	var rules []map[string]string
+	for i, p := range dashboard.Panels {
+		for k, target := range p.Targets {
+			rules = append(rules, map[string]string{"record": fmt.Sprintf("panel:%d_%d", i, k), "expr": target.Expr})
+		}
+	}
+	data, err = yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": rules}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "dashboard.yml")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := promtool(t, "check", "rules", file); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // scrape reads a node's metrics; nil if it does not answer.
 func scrape(t *testing.T, n *node.Node) map[string]*dto.MetricFamily {
 	t.Helper()
