@@ -61,11 +61,11 @@ type Traffic struct {
 	Took latency.Snapshot
 }
 
-// Traffic tells of all routes that were asked, and of seat searches at any time.
+// Traffic tells of all routes that were asked, and of seat searches and our errors at any time: a series that begins at 1 hides its first one from whoever looks at rates.
 func (s *Server) Traffic() (all []Traffic) {
 	for r := range routes {
 		for o := range outcomes {
-			if took := s.traffic.took[r][o].Snapshot(); took.Count > 0 || r == toAvailability {
+			if took := s.traffic.took[r][o].Snapshot(); took.Count > 0 || r == toAvailability || o == failed {
 				all = append(all, Traffic{routeNames[r], outcomeNames[o], took})
 			}
 		}
