@@ -3,7 +3,8 @@
 //
 // Invariants (cited by the tests as L1...):
 //
-//	L1 A node that does not say that it is ready, or does not say anything in time, is sent nobody new. What it has begun to answer goes on.
+//	L1 A node that does not say that it is ready is sent nobody new. What it has begun to answer goes on. One that was ready and is late to say so again is sent somebody only
+//	   where no other is ready, and nobody any more after some time: a moment in which a whole machine stalls is no reason to refuse everybody.
 //	L2 A GET that a node does not answer is asked of another, as long as nothing of an answer has gone to the client. Whatever may change something is sent once.
 //	L3 Without a ready node the answer is a problem that says so, at once.
 //	L4 What a client does wrong says nothing of a node.
@@ -19,6 +20,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +29,8 @@ import (
 const (
 	checkEvery  = 250 * time.Millisecond
 	checkWithin = 500 * time.Millisecond
+	// givenUpAfter so many checks in a row without an answer, who waits for a node is answered by a ready one; silentAfter so many, 3 s, it is taken for dead.
+	givenUpAfter, silentAfter = 2, 6
 	// headerWithin is how long a node may take until it answers: more than a request may wait for a position, 10 s. A node that is silent is found sooner, by its check.
 	headerWithin = 15 * time.Second
 )
@@ -41,9 +45,19 @@ type Balancer struct {
 
 type node struct {
 	url   *url.URL
-	ready atomic.Bool
+	state atomic.Int32 // a state
 	hope  atomic.Pointer[hope]
 }
+
+type state int32
+
+const (
+	down state = iota // or not ready, by its own words
+	late              // it was ready, and does not answer its checks in time
+	ready
+)
+
+func (n *node) is(s state) bool { return state(n.state.Load()) == s }
 
 // hope that a node will answer. When it ends, whoever waits for the first byte asks elsewhere.
 type hope struct {
@@ -86,7 +100,7 @@ func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) { b.proxy.S
 // Ready is how many nodes are.
 func (b *Balancer) Ready() (count int) {
 	for _, n := range b.nodes {
-		if n.ready.Load() {
+		if n.is(ready) {
 			count++
 		}
 	}
@@ -109,11 +123,27 @@ func (b *Balancer) watch(ctx context.Context, n *node) {
 	defer client.CloseIdleConnections()
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
-	for {
+	for misses := 0; ; {
 		err := check(ctx, client, n.url.JoinPath("/readyz").String())
-		b.tell(n, err)
-		if err != nil && !errors.Is(err, errRefused) && b.Ready() > 0 {
-			n.renew().end() // somebody else can answer
+		switch {
+		case err == nil:
+			misses = 0
+			b.tell(n, ready, nil)
+		case isTimeout(err) && !n.is(down):
+			if misses++; misses < silentAfter {
+				b.tell(n, late, err)
+			} else {
+				b.tell(n, down, err)
+			}
+			if misses >= givenUpAfter {
+				n.renew().end()
+			}
+		default:
+			misses = 0
+			b.tell(n, down, err)
+			if !errors.Is(err, errRefused) {
+				n.renew().end()
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -121,6 +151,11 @@ func (b *Balancer) watch(ctx context.Context, n *node) {
 		case <-ticker.C:
 		}
 	}
+}
+
+func isTimeout(err error) bool {
+	var at net.Error
+	return errors.As(err, &at) && at.Timeout()
 }
 
 // errRefused: the node lives, and says that it is not ready. It answers what it has.
@@ -143,18 +178,20 @@ func check(ctx context.Context, client *http.Client, url string) error {
 	return nil
 }
 
-func (b *Balancer) tell(n *node, err error) {
-	if was := n.ready.Swap(err == nil); was != (err == nil) {
-		b.log.Info("node", "url", n.url.String(), "ready", err == nil, "error", err)
+func (b *Balancer) tell(n *node, now state, err error) {
+	if was := state(n.state.Swap(int32(now))); was != now {
+		b.log.Info("node", "url", n.url.String(), "ready", now == ready, "error", err)
 	}
 }
 
-// pick is the next node that is ready and was not tried; nil if there is none.
-func (b *Balancer) pick(tried map[*node]bool) *node {
+// pick is the next node that was not tried: one that is ready, or else one that is late; nil if there is none.
+func (b *Balancer) pick(tried []*node) *node {
 	first := b.next.Add(1)
-	for i := range uint64(len(b.nodes)) {
-		if n := b.nodes[(first+i)%uint64(len(b.nodes))]; n.ready.Load() && !tried[n] {
-			return n
+	for _, s := range []state{ready, late} {
+		for i := range uint64(len(b.nodes)) {
+			if n := b.nodes[(first+i)%uint64(len(b.nodes))]; n.is(s) && !slices.Contains(tried, n) {
+				return n
+			}
 		}
 	}
 	return nil
@@ -187,21 +224,21 @@ type transport struct {
 // RoundTrip is part of http.RoundTripper.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	again := (r.Method == http.MethodGet || r.Method == http.MethodHead) && (r.Body == nil || r.Body == http.NoBody)
-	tried := map[*node]bool{}
+	var tried []*node
 	last := errNobody
 	for {
 		n := t.balancer.pick(tried)
 		if n == nil {
 			return nil, last
 		}
-		tried[n] = true
+		tried = append(tried, n)
 		out := r.Clone(r.Context())
 		out.URL.Scheme, out.URL.Host = n.url.Scheme, n.url.Host
-		response, err := t.ask(n, out)
+		response, err := t.ask(tried[:len(tried):len(tried)], out)
 		switch {
 		case err != nil && r.Context().Err() == nil:
 			if last = err; blames(err, again) {
-				t.balancer.tell(n, err) // until it says that it is ready again
+				t.balancer.tell(n, down, err) // until it says that it is ready again
 			}
 		case err == nil && response.StatusCode == http.StatusServiceUnavailable && again && t.balancer.pick(tried) != nil:
 			_ = response.Body.Close() // another may be ready, or as far as the client has seen
@@ -215,10 +252,14 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// ask waits for the first byte of a node's answer as long as there is hope for one.
-func (t *transport) ask(n *node, r *http.Request) (*http.Response, error) {
+// ask waits for the first byte of the last tried node's answer, as long as there is hope for one or nobody else to ask.
+func (t *transport) ask(tried []*node, r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
-	stop := context.AfterFunc(n.hope.Load().ctx, cancel)
+	stop := context.AfterFunc(tried[len(tried)-1].hope.Load().ctx, func() {
+		if n := t.balancer.pick(tried); n != nil && n.is(ready) {
+			cancel()
+		}
+	})
 	response, err := t.inner.RoundTrip(r.WithContext(ctx))
 	stop()
 	if err != nil {
@@ -231,6 +272,5 @@ func (t *transport) ask(n *node, r *http.Request) (*http.Response, error) {
 // request is not lost; its check finds out.
 func blames(err error, again bool) bool {
 	var at *net.OpError
-	var slow net.Error
-	return errors.As(err, &at) && at.Op == "dial" || again && !errors.Is(err, context.Canceled) && !(errors.As(err, &slow) && slow.Timeout())
+	return errors.As(err, &at) && at.Op == "dial" || again && !errors.Is(err, context.Canceled) && !isTimeout(err)
 }

@@ -22,6 +22,7 @@ type backend struct {
 	name               string
 	ready, cut, refuse atomic.Bool // cut: connections end without an answer; refuse: 503
 	silent             atomic.Bool // nothing is answered any more
+	mute               atomic.Bool // checks alone are not
 	asked              atomic.Int64
 	goOn               chan struct{} // what /slow waits for amid its answer
 }
@@ -36,6 +37,10 @@ func start(t *testing.T, name string) *backend {
 }
 
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if b.mute.Load() && r.URL.Path == "/readyz" {
+		<-r.Context().Done()
+		return
+	}
 	if b.silent.Load() {
 		b.asked.Add(1)
 		<-r.Context().Done()
@@ -136,7 +141,7 @@ func TestBalance(t *testing.T) {
 		}
 	}
 	two.ready.Store(false)
-	testkit.Eventually(t, "a node that is not ready", func() bool { return !b.nodes[1].ready.Load() })
+	testkit.Eventually(t, "a node that is not ready", func() bool { return !b.nodes[1].is(ready) })
 	asked := two.asked.Load()
 	for range 5 {
 		_, _ = ask(t, server, "GET", "/")
@@ -189,11 +194,29 @@ func TestNodeFallsSilent(t *testing.T) {
 			t.Errorf("%d %s", status, body)
 		}
 	}
-	if one.asked.Load() == 0 || b.nodes[0].ready.Load() {
+	if one.asked.Load() == 0 || b.nodes[0].is(ready) {
 		t.Error("nobody waited for the silent node, or it is still taken for ready")
 	}
 	one.silent.Store(false)
 	testkit.Eventually(t, "the node to be ready again", func() bool { return b.Ready() == 2 })
+}
+
+// L1, L3: nodes that are late to say that they are ready, all at once, still answer; when it lasts, nobody is ready.
+func TestAllNodesLate(t *testing.T) {
+	one, two := start(t, "one"), start(t, "two")
+	b, server := front(t, 2, one.URL, two.URL)
+	one.mute.Store(true)
+	two.mute.Store(true)
+	testkit.Eventually(t, "late nodes", func() bool { return b.Ready() == 0 })
+	for range 4 {
+		if status, body := ask(t, server, "GET", "/"); status != 200 {
+			t.Errorf("%d %s", status, body)
+		}
+	}
+	testkit.Eventually(t, "nodes that are taken for dead", func() bool { return b.nodes[0].is(down) && b.nodes[1].is(down) })
+	if status, _ := ask(t, server, "GET", "/"); status != 503 {
+		t.Errorf("all nodes are silent: %d", status)
+	}
 }
 
 // L1: what a node has begun to answer goes on while it drains.
