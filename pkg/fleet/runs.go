@@ -308,7 +308,8 @@ func (o *Operator) awaitHolds(ctx context.Context, nodes []Status, version uint6
 
 // Sums asks a node what it holds of the runs of a part.
 func (o *Operator) Sums(ctx context.Context, node string, p Part) (all []RunSum, err error) {
-	return all, o.askFor(ctx, node, verbSums, p, &all)
+	err = o.askFor(ctx, node, verbSums, p, &all)
+	return all, err
 }
 
 // Numbers asks a node for those of a run.

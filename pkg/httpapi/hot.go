@@ -10,7 +10,6 @@ import (
 	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/lane"
 	"github.com/yupiao/yupiao/pkg/replica"
-	"github.com/yupiao/yupiao/pkg/trace"
 )
 
 // HotPath is the one that Hot answers.
@@ -38,15 +37,13 @@ func (s *Server) Hot(dst []byte, q *lane.Request) (response []byte, ok bool) {
 		return dst, false
 	}
 	response = reply.append(dst, q.Date)
-	took := time.Since(q.Read)
-	s.traffic.took[toAvailability][reply.outcome()].Record(took)
+	o, took := reply.outcome(), time.Since(q.Read)
+	s.traffic.took[toAvailability][o].Record(took)
 	if s.trace != nil {
-		s.trace.Tell(&trace.Request{
-			Parent: q.TraceParent, Method: http.MethodGet, Route: routeNames[toAvailability], Outcome: outcomeNames[reply.outcome()], Status: reply.status, Began: q.Read, Took: took,
-		})
+		s.tell(q.TraceParent, http.MethodGet, toAvailability, o, reply.status, q.Read, took)
 	}
 	if s.logged() {
-		s.access(http.MethodGet, HotPath, strings.Clone(q.Query), q.Client(), reply.outcome(), reply.status, len(response)-len(dst), took)
+		s.access(http.MethodGet, HotPath, strings.Clone(q.Query), q.Client(), o, reply.status, len(response)-len(dst), took)
 	}
 	return response, true
 }

@@ -108,13 +108,16 @@ func (s *Server) measure(c *gin.Context) {
 		s.traffic.took[r][o].Record(took)
 	}
 	if s.trace != nil {
-		s.trace.Tell(&trace.Request{
-			Parent: c.GetHeader("traceparent"), Method: c.Request.Method, Route: routeNames[r], Outcome: outcomeNames[o], Status: c.Writer.Status(), Began: began, Took: took,
-		})
+		s.tell(c.GetHeader("traceparent"), c.Request.Method, r, o, c.Writer.Status(), began, took)
 	}
 	if s.logged() {
 		s.access(c.Request.Method, c.Request.URL.Path, c.Request.URL.RawQuery, c.ClientIP(), o, c.Writer.Status(), max(c.Writer.Size(), 0), took)
 	}
+}
+
+// tell tells the collector of a request.
+func (s *Server) tell(parent, method string, r route, o outcome, status int, began time.Time, took time.Duration) {
+	s.trace.Tell(&trace.Request{Parent: parent, Method: method, Route: routeNames[r], Outcome: outcomeNames[o], Status: status, Began: began, Took: took})
 }
 
 // logged reports whether a request is one of those that are to be logged.

@@ -163,21 +163,8 @@ func startGuarded(t *testing.T, host *testkit.Host) *node.Node {
 
 func metrics(t *testing.T, n *node.Node) string {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodGet, "http://"+n.AdminAddress()+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Authorization", "Bearer "+token32)
-	response, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	_, text := ask(t, n, http.MethodGet, "/metrics", "", nil)
+	return text
 }
 
 // What a node would do is told of its live queries; one that was asked nothing says so.

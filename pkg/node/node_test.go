@@ -160,6 +160,18 @@ func TestNodeStops(t *testing.T) {
 	})
 }
 
+// inLane is a node with its fast lane, or by gin alone.
+func inLane(t *testing.T, host *testkit.Host, fast bool) *node.Node {
+	t.Helper()
+	s := settings()
+	s.HTTP.FastLane = fast
+	n, err := node.New(s, node.Options{InProcess: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // N2: clients that ask on and on over their connections, searches and other things, lose no request when the node stops: its last answers tell them to go elsewhere. In the lane, and by
 // gin alone.
 func TestNodeDrains(t *testing.T) {
@@ -167,12 +179,7 @@ func TestNodeDrains(t *testing.T) {
 		t.Run(fmt.Sprint("fast_lane=", fast), func(t *testing.T) {
 			host := testkit.Broker(t)
 			_, _, ids := publish(t.Context(), t, host, 1)
-			s := settings()
-			s.HTTP.FastLane = fast
-			n, err := node.New(s, node.Options{InProcess: host})
-			if err != nil {
-				t.Fatal(err)
-			}
+			n := inLane(t, host, fast)
 			stop := testkit.Run(t, n.Run)
 			testkit.Eventually(t, "a ready node", func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == 200 })
 			search := "/v1/availability?from=BJP&to=SHH&date=" + ids[0].Date.String()
@@ -197,12 +204,7 @@ func TestNodeIsDrainedAndReturns(t *testing.T) {
 		t.Run(fmt.Sprint("fast_lane=", fast), func(t *testing.T) {
 			host := testkit.Broker(t)
 			_, _, ids := publish(t.Context(), t, host, 1)
-			s := settings()
-			s.HTTP.FastLane = fast
-			n, err := node.New(s, node.Options{InProcess: host})
-			if err != nil {
-				t.Fatal(err)
-			}
+			n := inLane(t, host, fast)
 			testkit.Run(t, n.Run)
 			ready := func(want int) func() bool {
 				return func() bool { code, _ := get(t, n.Address(), "/readyz"); return code == want }

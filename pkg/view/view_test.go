@@ -162,20 +162,26 @@ func TestCurrent(t *testing.T) {
 	}
 }
 
+// inTurns moves a place from one class of a run to the other and back, thousands of times, and closes done at the end.
+func inTurns(r *replica.Replica, run rail.RunID) (done chan struct{}) {
+	done = make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := uint64(2); i < 5000; i++ {
+			by := rail.SeatCount(1 - 2*int(i%2))
+			r.Deltas(run.Partition(), &event.DeltaBatch{Deltas: []event.RunDelta{{Run: run, Version: rail.Version{Epoch: 1, Revision: i}, Adjusts: []inventory.Adjust{
+				{Class: "O", To: 2, By: -by}, {Class: "9", To: 2, By: by}}}}}, i)
+		}
+	}()
+	return done
+}
+
 // V2: under changes, an answer that does not say it is behind holds numbers of one moment: two runs that are sold in turn differ by one at most.
 func TestLookIsOfOneMoment(t *testing.T) {
 	r, q := railway(), query("BJP", "SHH")
 	q.Depart = view.Window{First: 420, Last: 421}
 	g1 := rail.RunID{Date: testkit.Tuesday, Trip: "G1"}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := uint64(2); i < 5000; i++ {
-			by := rail.SeatCount(1 - 2*int(i%2))
-			r.Deltas(g1.Partition(), &event.DeltaBatch{Deltas: []event.RunDelta{{Run: g1, Version: rail.Version{Epoch: 1, Revision: i}, Adjusts: []inventory.Adjust{
-				{Class: "O", To: 2, By: -by}, {Class: "9", To: 2, By: by}}}}}, i)
-		}
-	}()
+	done := inTurns(r, g1)
 	for running := true; running; {
 		select {
 		case <-done:

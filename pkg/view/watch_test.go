@@ -154,15 +154,7 @@ func TestWatchIsOfOneMoment(t *testing.T) {
 	r, q := railway(), query("BJP", "SHH")
 	q.Depart = view.Window{First: 420, Last: 421}
 	g1 := rail.RunID{Date: testkit.Tuesday, Trip: "G1"}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for i := uint64(2); i < 5000; i++ {
-			by := rail.SeatCount(1 - 2*int(i%2))
-			r.Deltas(g1.Partition(), &event.DeltaBatch{Deltas: []event.RunDelta{{Run: g1, Version: rail.Version{Epoch: 1, Revision: i}, Adjusts: []inventory.Adjust{
-				{Class: "O", To: 2, By: -by}, {Class: "9", To: 2, By: by}}}}}, i)
-		}
-	}()
+	done := inTurns(r, g1)
 	w := watch(q)
 	for running := true; running; {
 		select {
