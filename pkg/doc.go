@@ -21,6 +21,7 @@
 //	governor    a TTL that moves by itself towards a target
 //	latency     how long things took, counted on the way of every request
 //	trace       requests, as an OpenTelemetry collector is told of them
+//	limit       how much one client may want, and how much is let in at once
 //	lane        HTTP connections whose hot requests are answered before net/http sees them
 //	httpapi     gin: queries, streams, problems; the hot query in the lane
 //	web         the page, embedded
@@ -42,11 +43,13 @@
 //	country     a made-up national railway of the real size, and an authority that holds it: for benchmarks
 //	demo        a whole railway in one process: broker, booking and node
 //	balancer    a plain HTTP balancer that asks nodes whether they are ready
+//	link        a TCP connection's way, on which one can make bad weather
 //	cluster     a whole fleet as processes on one machine
 //	board       answers as a table in a terminal
 //	plot        lines over axes as SVG
 //	load        a crowd that asks: an open-loop load generator and its report
 //	testkit     what the tests of several packages share
+//	sim         the feed and replicas under faults of every kind, by a plan, in virtual time
 //
 // Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event (and in metrics, whose format it is), gin in httpapi, ristretto and compress in answer, Prometheus in metrics, OpenTelemetry in trace, viper and fsnotify in config, HdrHistogram and the kernel's calls (golang.org/x/sys) in load.
 //

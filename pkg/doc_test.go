@@ -17,7 +17,7 @@ const module = "github.com/yupiao/yupiao/"
 
 // owners of outside libraries: nobody else imports them, in code or in tests, but for the tests that stand in for somebody outside.
 var owners = map[string][]string{
-	"github.com/nats-io/nats.go":                 {"pkg/feed", "pkg/testkit"},
+	"github.com/nats-io/nats.go":                 {"pkg/feed", "pkg/testkit", "bench/soak"}, // the last as a vandal
 	"github.com/nats-io/nats-server":             {"pkg/broker"},
 	"google.golang.org/protobuf":                 {"pkg/event", "pkg/metrics", "api"},
 	"github.com/gin-gonic/gin":                   {"pkg/httpapi", "bench/peers"},
@@ -34,7 +34,7 @@ var owners = map[string][]string{
 	"github.com/jackc/pgx":                       {"pkg/store"},
 	"modernc.org/sqlite":                         {"pkg/store"},
 	"github.com/pressly/goose":                   {"pkg/store"},
-	"golang.org/x/time/rate":                     {"pkg/replica"},
+	"golang.org/x/time/rate":                     {"pkg/replica", "pkg/node"},
 	"github.com/HdrHistogram/hdrhistogram-go":    {"pkg/load"},
 	"golang.org/x/sys":                           {"pkg/load"},
 	"github.com/bufbuild/protocompile":           {"api"},

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/yupiao/yupiao/bench/process"
 	"github.com/yupiao/yupiao/pkg/country"
 	"github.com/yupiao/yupiao/pkg/demand"
 	"github.com/yupiao/yupiao/pkg/rail"
@@ -27,7 +28,7 @@ func (b *run) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = small.stop() }() // it is asked no more
+	defer func() { _ = small.Stop() }() // it is asked no more
 	if err := small.awaitReady(ctx); err != nil {
 		return err
 	}
@@ -73,11 +74,11 @@ const (
 
 // cost is what a query costs on average.
 func (b *run) cost(ctx context.Context, n *node, r *railway, kind asked, length time.Duration, round int) (q Query, err error) {
-	served, err := n.metrics(ctx)
+	served, err := process.MetricsAt(ctx, n.admin)
 	if err != nil {
 		return q, err
 	}
-	before, err := n.cpu()
+	before, err := process.CPU(n.PID())
 	if err != nil {
 		return q, err
 	}
@@ -92,7 +93,7 @@ func (b *run) cost(ctx context.Context, n *node, r *railway, kind asked, length 
 		}
 		group.Go(func() error {
 			for until.Err() == nil {
-				body, err := get(ctx, n.http+p.query())
+				body, err := process.Get(ctx, n.http+p.query())
 				if err != nil {
 					return err
 				}
@@ -105,7 +106,7 @@ func (b *run) cost(ctx context.Context, n *node, r *railway, kind asked, length 
 	if err := group.Wait(); err != nil {
 		return q, err
 	}
-	after, err := n.cpu()
+	after, err := process.CPU(n.PID())
 	if err != nil {
 		return q, err
 	}
@@ -113,7 +114,7 @@ func (b *run) cost(ctx context.Context, n *node, r *railway, kind asked, length 
 		return q, fmt.Errorf("no query was answered")
 	}
 	const rendered = `yupiao_answers_served_total{by="rendered"}`
-	now, err := n.metrics(ctx)
+	now, err := process.MetricsAt(ctx, n.admin)
 	q.Rendered = (now[rendered] - served[rendered]) / float64(q.Asked)
 	q.CPU, q.Bytes = float64((after-before).Microseconds())/float64(q.Asked), int(size.Load())/q.Asked
 	return q, err
@@ -171,7 +172,7 @@ func (p *pace) keep(ctx context.Context, base string, who *people) error {
 		for ; !due.After(time.Now()); due = due.Add(time.Second / perSecond) {
 			at, query := due, who.query()
 			group.Go(func() error {
-				_, err := get(context.WithoutCancel(ctx), base+query)
+				_, err := process.Get(context.WithoutCancel(ctx), base+query)
 				took <- time.Since(at)
 				return err
 			})

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/yupiao/yupiao/bench/process"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/replica"
@@ -46,7 +47,7 @@ func (b *run) change(ctx context.Context) error {
 }
 
 func (b *run) changes(ctx context.Context, f *replica.Follower) error {
-	before, err := b.node.metrics(ctx)
+	before, err := process.MetricsAt(ctx, b.node.admin)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func (b *run) changes(ctx context.Context, f *replica.Follower) error {
 		b.result.Visible = append(b.result.Visible, v)
 		b.say("%d changes/s wanted, %.0f reached: visible after p50 %.2f, p99 %.2f, p99.9 %.2f ms; the node was %.1f s old", rate, v.Reached, v.P50, v.P99, v.P999, v.Age)
 	}
-	after, err := b.node.metrics(ctx)
+	after, err := process.MetricsAt(ctx, b.node.admin)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (b *run) changes(ctx context.Context, f *replica.Follower) error {
 	t.Seconds = b.phase().Seconds() * float64(len(rates))
 	t.GC = gcOf(before, after)
 	t.Quarantined, t.Gaps = int(after["yupiao_runs_quarantined"]), int(after["yupiao_gaps_total"])
-	t.Resident, t.Peak, err = b.node.memory()
+	t.Resident, t.Peak, err = process.Memory(b.node.PID())
 	return err
 }
 
@@ -89,7 +90,7 @@ func (b *run) visible(ctx context.Context, f *replica.Follower, rate int) (v Vis
 	group.Go(func() error { w.watch(watching); return nil })
 	t.commit(ctx, changes, rate, max(rate/sampled, 1), w.await)
 	reached := float64(t.published()-published) / time.Since(began).Seconds()
-	m, err := b.node.metrics(ctx)
+	m, err := process.MetricsAt(ctx, b.node.admin)
 	w.last.Store(true) // it ends when it has seen all, or in a while
 	give := time.AfterFunc(30*time.Second, enough)
 	defer give.Stop()

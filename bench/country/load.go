@@ -3,19 +3,16 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/yupiao/yupiao/bench/process"
 )
 
 // load measures from the start of the process to the moment at which it may answer, and what memory it then has. The node of the last round stays.
@@ -23,7 +20,7 @@ func (b *run) load(ctx context.Context) (err error) {
 	l := &b.result.Load
 	for range b.rounds {
 		if b.node != nil {
-			if err := b.node.stop(); err != nil {
+			if err := b.node.Stop(); err != nil {
 				return err
 			}
 		}
@@ -34,14 +31,14 @@ func (b *run) load(ctx context.Context) (err error) {
 			return err
 		}
 		took := time.Since(b.node.started).Seconds()
-		resident, peak, err := b.node.memory()
+		resident, peak, err := process.Memory(b.node.PID())
 		if err != nil {
 			return err
 		}
 		l.Seconds, l.Resident, l.Peak = append(l.Seconds, took), append(l.Resident, resident), append(l.Peak, peak)
 		b.say("ready after %.2f s, %s resident, at most %s", took, bytes(resident), bytes(peak))
 	}
-	m, err := b.node.metrics(ctx)
+	m, err := process.MetricsAt(ctx, b.node.admin)
 	if err != nil {
 		return err
 	}
@@ -61,7 +58,7 @@ func (b *run) profile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = n.stop() }() // it has told all it had to
+	defer func() { _ = n.Stop() }() // it has told all it had to
 	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
 		return err
 	}
@@ -90,7 +87,7 @@ func (b *run) profiled(ctx context.Context, n *node, name string, seconds int, d
 }
 
 func (n *node) save(ctx context.Context, path, file string) error {
-	data, err := get(ctx, n.admin+path)
+	data, err := process.Get(ctx, n.admin+path)
 	if err != nil {
 		return err
 	}
@@ -102,8 +99,8 @@ const patience = 10 * time.Minute
 
 // awaitReady asks until the node says that it may answer.
 func (n *node) awaitReady(ctx context.Context) error {
-	return await(ctx, 5*time.Millisecond, "the node is ready", func(ctx context.Context) bool {
-		_, err := get(ctx, n.http+"/readyz")
+	return process.Await(ctx, patience, 5*time.Millisecond, "the node is ready", func(ctx context.Context) bool {
+		_, err := process.Get(ctx, n.http+"/readyz")
 		return err == nil
 	})
 }
@@ -111,76 +108,16 @@ func (n *node) awaitReady(ctx context.Context) error {
 // awaitFresh waits until the node has taken all changes.
 func (n *node) awaitFresh(ctx context.Context) error {
 	const fresh = 1 // second
-	return await(ctx, 50*time.Millisecond, "the node has taken all changes", func(ctx context.Context) bool {
-		m, err := n.metrics(ctx)
+	return process.Await(ctx, patience, 50*time.Millisecond, "the node has taken all changes", func(ctx context.Context) bool {
+		m, err := process.MetricsAt(ctx, n.admin)
 		age, proved := m["yupiao_age_seconds"]
 		return err == nil && proved && age < fresh
 	})
 }
 
-// await looks until something holds.
-func await(ctx context.Context, every time.Duration, what string, holds func(context.Context) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	again := time.NewTicker(every)
-	defer again.Stop()
-	for !holds(ctx) {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait until %s: %w", what, ctx.Err())
-		case <-again.C:
-		}
-	}
-	return nil
-}
-
-var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true}}
-
-// get is the body of an answer with status 200.
-func get(ctx context.Context, address string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }() // it was read
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %.200s", request.URL.Path, response.Status, body)
-	}
-	return body, err
-}
-
-// metrics are what the node tells to Prometheus, by name and labels.
-type metrics map[string]float64
-
-func (n *node) metrics(ctx context.Context) (metrics, error) {
-	body, err := get(ctx, n.admin+"/metrics")
-	if err != nil {
-		return nil, err
-	}
-	return metricsOf(string(body)), nil
-}
-
-func metricsOf(text string) metrics {
-	m := metrics{}
-	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
-		line := lines.Text()
-		if at := strings.LastIndexByte(line, ' '); at > 0 && line[0] != '#' {
-			if value, err := strconv.ParseFloat(line[at+1:], 64); err == nil {
-				m[line[:at]] = value
-			}
-		}
-	}
-	return m
-}
-
 // gcOf is what the garbage collector did between two looks, the first of which may be the process's start. Pauses are always since then: the collector of the
 // metrics sums no others up.
-func gcOf(before, after metrics) GC {
+func gcOf(before, after process.Metrics) GC {
 	grown := func(name string) float64 { return after[name] - before[name] }
 	g := GC{
 		Collections: int(grown("go_gc_duration_seconds_count")),

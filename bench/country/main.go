@@ -24,6 +24,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/yupiao/yupiao/bench/process"
 	"github.com/yupiao/yupiao/pkg/country"
 	"github.com/yupiao/yupiao/pkg/formation"
 	"github.com/yupiao/yupiao/pkg/gtfs"
@@ -88,7 +89,7 @@ func bench(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &run{options: o, dir: dir, began: time.Now(), result: Result{Scale: o.scale, Seed: o.seed, Rounds: o.rounds, Machine: machine()}}
+	b := &run{options: o, dir: dir, began: time.Now(), result: Result{Scale: o.scale, Seed: o.seed, Rounds: o.rounds, Machine: process.Machine()}}
 	defer func() { err = errors.Join(err, b.close()) }()
 	for _, step := range []func(context.Context) error{b.build, b.open, b.load, b.change, b.ask, b.watch, b.roll} {
 		if err := step(ctx); err != nil {
@@ -136,7 +137,7 @@ func (b *run) say(format string, args ...any) {
 func (b *run) build(ctx context.Context) error {
 	b.say("build yupiaod")
 	b.program = filepath.Join(b.dir, "yupiaod")
-	return tool(ctx, "go", "build", "-o", b.program, "github.com/yupiao/yupiao/cmd/yupiaod")
+	return process.Tool(ctx, "go", "build", "-o", b.program, "github.com/yupiao/yupiao/cmd/yupiaod")
 }
 
 // schedule is the timetable to be measured, with one date more than is on sale at first.

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/yupiao/yupiao/bench/process"
 	"github.com/yupiao/yupiao/pkg/country"
 	"github.com/yupiao/yupiao/pkg/rail"
 )
@@ -16,7 +17,7 @@ import (
 // roll measures what those who ask feel when a date comes on sale, and when one is over. The first is a day's worth of states; the second happens by the clock,
 // so that the node is one whose clock can be moved.
 func (b *run) roll(ctx context.Context) error {
-	if err := b.node.stop(); err != nil {
+	if err := b.node.Stop(); err != nil {
 		return err
 	}
 	n, err := b.startMovable(b.country.url)
@@ -74,7 +75,7 @@ func rest(ctx context.Context, d time.Duration) error {
 
 // rollIn publishes a date and waits until the node has it.
 func (b *run) rollIn(ctx context.Context, n *node, date rail.Date) error {
-	before, err := n.metrics(ctx)
+	before, err := process.MetricsAt(ctx, n.admin)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (b *run) rollIn(ctx context.Context, n *node, date rail.Date) error {
 // rollOut moves the clocks to the moment at which the first date is over, and waits until the node has let it go.
 func (b *run) rollOut(ctx context.Context, n *node) error {
 	c := b.country
-	before, err := n.metrics(ctx)
+	before, err := process.MetricsAt(ctx, n.admin)
 	if err != nil {
 		return err
 	}
@@ -114,8 +115,8 @@ func (b *run) rollOut(ctx context.Context, n *node) error {
 
 // awaitRuns waits until the node has so many runs.
 func (n *node) awaitRuns(ctx context.Context, want float64) error {
-	return await(ctx, 20*time.Millisecond, fmt.Sprintf("the node has %.0f runs", want), func(ctx context.Context) bool {
-		m, err := n.metrics(ctx)
+	return process.Await(ctx, patience, 20*time.Millisecond, fmt.Sprintf("the node has %.0f runs", want), func(ctx context.Context) bool {
+		m, err := process.MetricsAt(ctx, n.admin)
 		return err == nil && m["yupiao_runs"] == want
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/yupiao/yupiao/bench/process"
 	"github.com/yupiao/yupiao/pkg/country"
 	"github.com/yupiao/yupiao/pkg/load"
 	"github.com/yupiao/yupiao/pkg/rail"
@@ -125,7 +126,7 @@ func (b *run) beside(ctx context.Context, pairs int) (costs, idle []float64, err
 
 // used is how many processors the node uses while it is asked at a rate.
 func (b *run) used(ctx context.Context, rate int, who *people) (float64, error) {
-	before, err := b.node.cpu()
+	before, err := process.CPU(b.node.PID())
 	if err != nil {
 		return 0, err
 	}
@@ -133,7 +134,7 @@ func (b *run) used(ctx context.Context, rate int, who *people) (float64, error) 
 	if err := b.steady(ctx, rate, who); err != nil {
 		return 0, err
 	}
-	after, err := b.node.cpu()
+	after, err := process.CPU(b.node.PID())
 	return (after - before).Seconds() / time.Since(began).Seconds(), err
 }
 
@@ -156,7 +157,7 @@ func (b *run) steady(ctx context.Context, rate int, who *people) error {
 			defer tick.Stop()
 			for asked, began := 0, time.Now(); time.Now().Before(until); <-tick.C {
 				for due := int(time.Since(began).Seconds() * float64(rate) / askers); asked < due; asked++ {
-					if _, err := get(ctx, b.node.http+who.query()); err != nil {
+					if _, err := process.Get(ctx, b.node.http+who.query()); err != nil {
 						return err
 					}
 				}

@@ -25,7 +25,7 @@ func execute() int {
 	root := &cobra.Command{
 		Use: "bookingd", Short: "The reference booking backend: sells, takes payment, publishes every change", Args: cobra.NoArgs,
 		SilenceUsage: true, SilenceErrors: true,
-		RunE: with(&file, backend.Serve),
+		RunE: with(&file, func(ctx context.Context, settings config.Booking) error { return serve(ctx, file, settings) }),
 	}
 	root.PersistentFlags().StringVar(&file, "config", "", "settings file (see configs/bookingd.yaml); without one: defaults and YUPIAO_ environment variables")
 	root.AddCommand(resync(&file), &cobra.Command{
@@ -39,6 +39,13 @@ func execute() int {
 		return 1
 	}
 	return 0
+}
+
+func serve(ctx context.Context, file string, settings config.Booking) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	return backend.Serve(ctx, settings, hup, func() (config.Booking, error) { return config.LoadBooking(file) })
 }
 
 func resync(file *string) *cobra.Command {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/yupiao/yupiao/pkg/admin"
 	"github.com/yupiao/yupiao/pkg/audit"
-	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/fleet"
 )
 
@@ -93,7 +92,7 @@ with status 1 if something is wrong and was not mended.`,
 		if r.admin != "" {
 			return errors.New("an audit reads the feed itself: it wants --nats, not --admin")
 		}
-		conn, err := feed.Connect(feed.Options{URL: r.nats, Credentials: r.credentials, Name: "yupiao audit"})
+		conn, err := r.connect("yupiao audit")
 		if err != nil {
 			return err
 		}

@@ -22,14 +22,21 @@ import (
 
 // reach is how the fleet is reached: over NATS, or through a node's admin listener.
 type reach struct {
-	nats, credentials string
-	admin, tokenFile  string
+	nats, credentials, user, domain string
+	tls                             feed.TLS
+	admin, tokenFile                string
 }
 
 func (r *reach) flags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&r.nats, "nats", envOr("YUPIAO_FEED_URL", "nats://127.0.0.1:4222"), "NATS servers of the feed")
+	f.Lookup("nats").DefValue = feed.Redacted(r.nats) // which --help shows
 	f.StringVar(&r.credentials, "credentials", os.Getenv("YUPIAO_FEED_CREDENTIALS"), "NATS credentials file")
+	f.StringVar(&r.user, "user", os.Getenv("YUPIAO_FEED_USER"), "NATS user, such as operator; the password is the environment's YUPIAO_FEED_PASSWORD")
+	f.StringVar(&r.domain, "domain", os.Getenv("YUPIAO_FEED_DOMAIN"), "domain of JetStream, such as yupiao")
+	f.StringVar(&r.tls.CA, "tls-ca", os.Getenv("YUPIAO_FEED_TLS_CA"), "PEM file with the authorities of the NATS servers' certificates")
+	f.StringVar(&r.tls.Certificate, "tls-certificate", os.Getenv("YUPIAO_FEED_TLS_CERTIFICATE"), "PEM file with the client's own certificate")
+	f.StringVar(&r.tls.Key, "tls-key", os.Getenv("YUPIAO_FEED_TLS_KEY"), "PEM file with its key")
 	f.StringVar(&r.admin, "admin", "", "admin listener of a node, such as http://127.0.0.1:8081, to use instead of NATS")
 	f.StringVar(&r.tokenFile, "token-file", "", "file with the admin listener's token; default: the environment's YUPIAO_ADMIN_TOKEN")
 }
@@ -47,11 +54,20 @@ func (r *reach) open() (f admin.Fleet, done func(), err error) {
 		token, err := r.token()
 		return &admin.Client{Server: r.admin, Token: token}, func() {}, err
 	}
-	conn, err := feed.Connect(feed.Options{URL: r.nats, Credentials: r.credentials, Name: "yupiao ttl"})
+	conn, err := r.connect("yupiao ttl")
 	if err != nil {
 		return nil, nil, err
 	}
 	return fleet.NewOperator(conn), conn.Close, nil
+}
+
+// connect connects over NATS.
+func (r *reach) connect(name string) (*feed.Conn, error) {
+	o := feed.Options{URL: r.nats, Credentials: r.credentials, User: r.user, Domain: r.domain, TLS: r.tls, Name: name}
+	if r.user != "" {
+		o.Password = os.Getenv("YUPIAO_FEED_PASSWORD")
+	}
+	return feed.Connect(o)
 }
 
 func (r *reach) token() (string, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -64,6 +65,9 @@ func TestTTL(t *testing.T) {
 		cmd.SetErr(&out)
 		cmd.SetArgs(append(args, "--admin", server.URL, "--token-file", token))
 		err := cmd.ExecuteContext(t.Context())
+		if strings.Contains(fmt.Sprint(out.String(), err), password) {
+			t.Errorf("%q tells the token: %s %v", args, out.String(), err)
+		}
 		return out.String(), err
 	}
 	for _, step := range []struct{ args, out, document string }{
@@ -136,6 +140,24 @@ func TestTTLNothing(t *testing.T) {
 		cmd.SetErr(&bytes.Buffer{})
 		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v; want %q", args, err, want)
+		}
+	}
+}
+
+// A password in the address of a server that is not there is in nothing that is said.
+func TestPasswordOfAnAddress(t *testing.T) {
+	for _, address := range []string{"nats://ann:correct-horse@127.0.0.1:1", "nats://ann:correct-horse@[::1:1", "nats://correct-horse@127.0.0.1:1"} {
+		cmd := ttlCommand()
+		var out bytes.Buffer
+		cmd.SetOut(&out)
+		cmd.SetErr(&out)
+		cmd.SetArgs([]string{"show", "--nats", address})
+		if err := cmd.ExecuteContext(t.Context()); err == nil || strings.Contains(out.String()+err.Error(), "correct-horse") {
+			t.Errorf("%s: %s %v", address, out.String(), err)
+		}
+		t.Setenv("YUPIAO_FEED_URL", address)
+		if help := ttlCommand().UsageString(); strings.Contains(help, "correct-horse") || !strings.Contains(help, "--nats") {
+			t.Errorf("%s: %s", address, help)
 		}
 	}
 }

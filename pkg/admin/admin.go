@@ -5,7 +5,7 @@
 //	O1 Nothing is changed without the token, and with one set nothing is read without it either, but for the console's page, which tells nothing by itself. Without
 //	   one only what does no harm can be read.
 //	O2 Whoever is refused is told why, as a problem (RFC 9457); the token is in no answer and no log.
-//	O3 No page of another origin can act through an operator's browser: what changes something takes JSON and the token alone.
+//	O3 No answer is shown to, or in, a page of another origin. No such page can act through an operator's browser: what changes something takes JSON and the token alone.
 package admin
 
 import (
@@ -86,7 +86,24 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("/", h.read(func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, http.StatusNotFound, "Not found", "see /openapi.yaml")
 	}))
-	return mux
+	return guard(mux)
+}
+
+// headers stand on every answer: what is no page of the console's may do nothing in a browser, and be in no page. The console has a policy of its own.
+var headers = [...][2]string{
+	{"Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+	{"Referrer-Policy", "no-referrer"},
+	{"X-Content-Type-Options", "nosniff"},
+}
+
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, h := range headers {
+			w.Header().Set(h[0], h[1])
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 type handler struct{ Options }
@@ -250,6 +267,10 @@ func answer(w http.ResponseWriter, body any, err error) {
 		send(w, http.StatusOK, "application/json", body)
 		return
 	}
+	if errors.Is(err, fleet.ErrDenied) {
+		fail(w, http.StatusForbidden, "Not permitted", err.Error()+"; this node would need to be given an operator's NATS user for that (admin.nats_user), or use yupiao with --nats")
+		return
+	}
 	for kind, status := range statuses {
 		if errors.Is(err, kind) {
 			fail(w, status, "Not done", err.Error())
@@ -278,7 +299,6 @@ func send(w http.ResponseWriter, status int, kind string, body any) {
 	h := w.Header()
 	h.Set("Content-Type", kind)
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(append(data, '\n')) // the client has gone
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -104,6 +105,38 @@ func (s *scripted) Try(_ context.Context, node, document string) (*fleet.Status,
 	return &fleet.Status{Name: "a"}, &trial.Report{Requests: 5}, s.err
 }
 
+// O3, of every path, whatever comes of it: headers hold for refusals and for what is not there, too.
+func TestEveryAnswerIsGuarded(t *testing.T) {
+	server := serve(t, &scripted{}, secret)
+	paths := regexp.MustCompile(`(?m)^  (/\S*):$`).FindAllStringSubmatch(string(api.AdminAPI), -1)
+	if len(paths) < 12 {
+		t.Fatalf("%d paths in the document", len(paths))
+	}
+	for _, path := range append(paths, []string{"", "/none"}, []string{"", "//metrics"}, []string{"", "/debug/pprof/"}, []string{"", "/debug/pprof/cmdline"}) {
+		for _, token := range []string{"", secret} {
+			for _, method := range []string{"GET", "POST", "PUT", "OPTIONS"} {
+				r, err := http.NewRequestWithContext(t.Context(), method, server.URL+strings.Replace(path[1], "/profile", "/profile?seconds=x", 1), strings.NewReader("{"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Header.Set("Origin", "http://evil.example")
+				bearer.Show(r, token)
+				response, err := http.DefaultTransport.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = response.Body.Close() // of no interest
+				h := response.Header
+				policy := h.Get("Content-Security-Policy")
+				if !strings.HasPrefix(policy, "default-src 'none'; ") || !strings.Contains(policy, "frame-ancestors 'none'") || h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+					h.Get("Cross-Origin-Resource-Policy") != "same-origin" || h.Get("Server") != "" || h.Get("Access-Control-Allow-Origin") != "" {
+					t.Errorf("%s %s: %d %v", method, path[1], response.StatusCode, h)
+				}
+			}
+		}
+	}
+}
+
 func serve(t *testing.T, f Fleet, token string) *httptest.Server {
 	t.Helper()
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -184,7 +217,7 @@ func TestProblems(t *testing.T) {
 		}
 	}
 	for err, want := range map[error]int{
-		fleet.ErrInvalid: 422, fleet.ErrRefused: 422, fleet.ErrNewer: 422, fleet.ErrConflict: 409, fleet.ErrUnknown: 404, errors.New("no server"): 502,
+		fleet.ErrInvalid: 422, fleet.ErrRefused: 422, fleet.ErrNewer: 422, fleet.ErrConflict: 409, fleet.ErrUnknown: 404, fleet.ErrDenied: 403, errors.New("no server"): 502,
 	} {
 		f.err = fmt.Errorf("%w: the reason", err)
 		for _, path := range []string{"/fleet/settings", "/fleet/settings/try"} {

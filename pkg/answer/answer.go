@@ -8,7 +8,7 @@
 //	E2 A key is rendered by one goroutine at a time; the others wait for it.
 //	E3 An entry is found by its whole key, never by a hash alone.
 //	E4 Only answers are kept, no problems, and what ristretto does not keep is answered all the same.
-//	E5 Memory is bounded in bytes; keys that are asked once do not drive out those that are asked often.
+//	E5 Memory is bounded in bytes; keys that are asked once do not drive out those that are asked often; what cannot be served any more goes.
 //	E6 A hit allocates nothing.
 //	E7 An answer under a demand is as new as the demand, or there is none.
 package answer
@@ -54,7 +54,7 @@ type Options struct {
 	Policy func() *policy.Policy
 	// Auto is the present TTL of a rule whose TTL is auto, and where to count what came of it. Default: the least TTL, counted nowhere.
 	Auto func(rule *policy.Rule) (time.Duration, *Score)
-	// Replica, if set, is that of the moment: then a sample of the requests and of the changes of their answers is recorded, by Record, for package trial. Sample tunes it; its
+	// Replica, if set, is that of the moment: then a sample of the requests and of the changes of their answers is recorded, by Tend, for package trial. Sample tunes it; its
 	// Clock and Total are the cache's.
 	Replica func() *replica.Replica
 	Sample  trial.Options

@@ -31,7 +31,7 @@ type Entry struct {
 
 func newEntry(c *Cache, r Request) *Entry {
 	e := &Entry{cache: c, request: r, hash: maphash.String(c.seed, r.Key)}
-	e.probe = func() trial.Probe { return &probe{cache: c, request: &e.request} }
+	e.probe = func() trial.Probe { return &probe{cache: c, query: r.Query, lang: r.Lang} }
 	return e
 }
 
@@ -101,46 +101,73 @@ func (d *Demand) allows(age time.Duration, proved bool) bool {
 
 // Serve answers from a replica that is ready.
 func (e *Entry) Serve(r *replica.Replica, now time.Time, d Demand) Served {
-	asked := e.asked.Add(1)
-	e.record(now)
+	if s, ok := e.Kept(r, now, d); ok {
+		return s
+	}
+	return e.Make(r, now, d)
+}
+
+// limited is a demand with that of the request itself.
+func (e *Entry) limited(d Demand) Demand {
 	if q := &e.request; q.Limited && (!d.Limited || q.MaxAge < d.MaxAge) {
 		d.MaxAge, d.Limited = q.MaxAge, true
 	}
+	return d
+}
+
+// Kept answers with what is there, if that is still true or within its TTL. False: the answer is to be made, for the same request.
+func (e *Entry) Kept(r *replica.Replica, now time.Time, d Demand) (s Served, ok bool) {
+	asked := e.asked.Add(1)
+	e.record(now)
+	d = e.limited(d)
 	h := e.held.Load()
 	if h != nil && !d.Look && h.lasts(now) && h.rule.policy == e.cache.Policy() && h.answer.Of(r) {
 		if s := h.served(h.asOf, h.seen, h.proved, now, h.rule.ttl); d.allows(s.Age, s.Proved) {
 			e.cache.counts.ttl.Add(1)
 			wrong := asked%truthEvery == 0 && e.cache.truth.check(&e.request, h, r, now)
 			h.rule.count(wrong)
-			return s
+			return s, true
 		}
 	}
-	s := e.look(h, r, now)
+	if s, ok = e.look(h, r, now); ok {
+		e.finish(&s, d)
+	}
+	return s, ok
+}
+
+// Make answers with what is true now, rendered if need be. It is for requests that Kept did not answer.
+func (e *Entry) Make(r *replica.Replica, now time.Time, d Demand) Served {
+	h, mine := e.renew(r, now)
+	if mine {
+		e.cache.counts.rendered.Add(1)
+	} else {
+		e.cache.counts.waited.Add(1)
+	}
+	s := h.served(h.asOf, h.seen, h.proved, now, 0)
+	e.finish(&s, e.limited(d))
+	return s
+}
+
+// finish holds an answer that was looked at or made to the demand.
+func (e *Entry) finish(s *Served, d Demand) {
 	e.held.Load().rule.count(false)
 	if d.Look {
 		s.Position = e.held.Load().answer.Position().String()
 	}
 	s.TooOld = !d.allows(s.Age, s.Proved)
-	return s
 }
 
-// look serves what is true now.
-func (e *Entry) look(h *held, r *replica.Replica, now time.Time) Served {
+// look serves what is held if it is true now.
+func (e *Entry) look(h *held, r *replica.Replica, now time.Time) (s Served, ok bool) {
 	asOf, seen, proved := r.Proof() // before the look: the answer is at least that new
 	if h == nil || !e.current(h, r, now) {
-		var mine bool
-		if h, mine = e.renew(r, now); mine {
-			e.cache.counts.rendered.Add(1)
-		} else {
-			e.cache.counts.waited.Add(1)
-		}
-		return h.served(h.asOf, h.seen, h.proved, now, 0)
+		return s, false
 	}
 	e.cache.counts.looked.Add(1)
 	if h.rule.ttl > 0 || h.rule.policy != e.cache.Policy() || now.Sub(h.rule.judged) >= judgeEvery {
 		h = e.vouch(h, asOf, seen, proved, now)
 	}
-	return h.served(asOf, seen, proved, now, 0)
+	return h.served(asOf, seen, proved, now, 0), true
 }
 
 // current reports whether the answer is true; of some looks it takes the time.
@@ -244,7 +271,7 @@ func (e *Entry) hold(h *held, asOf, seen time.Time, proved bool, now time.Time) 
 func (e *Entry) judge(a *view.Answer, now time.Time) ruling {
 	e.rate.note(e.asked.Load(), a.Stamp(), now)
 	e.heat()
-	p, f := e.cache.Policy(), e.request.facts(a, now)
+	p, f := e.cache.Policy(), facts(e.request.Query, e.request.Index, a, now)
 	f.Asked, f.Changed = e.rate.asked, e.rate.changed
 	out := ruling{policy: p, pinned: a.Pinned, judged: now}
 	out.number, out.effects = p.Match(&f)
@@ -261,7 +288,7 @@ func (e *Entry) judge(a *view.Answer, now time.Time) ruling {
 
 // Effects are those of the rule that applies to an answer which nobody keeps, at a rate of 0.
 func (c *Cache) Effects(q *Request, a *view.Answer, now time.Time) policy.Effects {
-	f := q.facts(a, now)
+	f := facts(q.Query, q.Index, a, now)
 	_, e := c.Policy().Match(&f)
 	if a.Pinned {
 		e = e.Exact()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"maps"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/render"
 	"github.com/yupiao/yupiao/pkg/replica"
+	"github.com/yupiao/yupiao/pkg/timetable"
 	"github.com/yupiao/yupiao/pkg/trial"
 	"github.com/yupiao/yupiao/pkg/view"
 )
@@ -21,11 +24,47 @@ type work struct{ rendering, looking atomic.Int64 }
 // lookSample: to read the clock twice takes as long as to look at a few runs.
 const lookSample = 64
 
-// Record records the sample until ctx ends, if Options.Replica is set.
-func (c *Cache) Record(ctx context.Context) {
-	if c.recorder != nil {
-		c.recorder.Run(ctx)
+// Tend records the sample, and lets go of what cannot be served any more, until ctx ends; if Options.Replica is set.
+func (c *Cache) Tend(ctx context.Context) {
+	if c.recorder == nil {
+		return
 	}
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { c.recorder.Run(ctx) })
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if r := c.options.Replica(); r != nil {
+				c.sweep(r.Index(), c.options.Clock())
+			}
+		}
+	}
+}
+
+// sweepEvery: to look at a hundred thousand entries takes some milliseconds.
+const sweepEvery = 10 * time.Second
+
+// sweep lets go of entries that were read in another timetable or on another day (E5). Whoever asks passes them by anyway; but those that were asked often and are not any more would
+// stay for hours, and with them the timetable and the replica that they were made from. Should a new entry of a key go with the old one, it is made once more.
+func (c *Cache) sweep(index *timetable.Index, now time.Time) {
+	var over []uint64
+	c.kept.IterValues(func(e *Entry) (stop bool) {
+		if !e.request.current(index, now) {
+			over = append(over, e.hash)
+		}
+		return false
+	})
+	for _, hash := range over {
+		c.kept.Del(hash)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.making, func(_ string, e *Entry) bool { return !e.request.current(index, now) }) // nobody made it: who asked was refused, or went away
 }
 
 // Sample is what was recorded up to now. The error is trial.ErrIdle if nothing was asked.
@@ -50,11 +89,12 @@ func (e *Entry) heat() {
 	}
 }
 
-// probe is a query that the recorder looks at. It is a trial.Probe.
+// probe is a query that the recorder looks at. It is a trial.Probe. It outlives the entry and the timetable by which it came, and holds neither (E5).
 type probe struct {
-	cache   *Cache
-	request *Request
-	answer  *view.Answer // nil before the first look
+	cache  *Cache
+	query  *view.Query
+	lang   rail.Lang
+	answer *view.Answer // nil before the first look
 }
 
 // Stamp is part of trial.Probe.
@@ -70,7 +110,7 @@ func (p *probe) Stamp() uint64 {
 }
 
 func (p *probe) read(r *replica.Replica) *view.Answer {
-	p.answer = view.Look(r, p.request.Query, p.cache.options.Clock())
+	p.answer = view.Look(r, p.query, p.cache.options.Clock())
 	return p.answer
 }
 
@@ -82,7 +122,7 @@ func (p *probe) Look() trial.Truth {
 	}
 	a := p.read(r)
 	s := scratches.Get().(*scratch)
-	s.draft.Body = render.Printer{Index: r.Index(), Lang: p.request.Lang}.Answer(s.draft.Body[:0], p.request.Query, a)
+	s.draft.Body = render.Printer{Index: r.Index(), Lang: p.lang}.Answer(s.draft.Body[:0], p.query, a)
 	t := trial.Truth{Digest: maphash.Bytes(cellSeed, s.draft.Body)}
 	scratches.Put(s)
 	for _, n := range numbers(a) {
@@ -99,20 +139,20 @@ func (p *probe) Look() trial.Truth {
 
 // Facts is part of trial.Probe.
 func (p *probe) Facts() policy.Facts {
-	if r := p.cache.options.Replica(); p.answer == nil && r != nil {
-		p.read(r)
-	}
-	if p.answer == nil {
+	r := p.cache.options.Replica()
+	if r == nil {
 		return policy.Facts{}
 	}
-	return p.request.facts(p.answer, p.cache.options.Clock())
+	if p.answer == nil {
+		p.read(r)
+	}
+	return facts(p.query, r.Index(), p.answer, p.cache.options.Clock())
 }
 
 // facts of a query and its answer, without the rates.
-func (q *Request) facts(a *view.Answer, now time.Time) policy.Facts {
+func facts(q *view.Query, index *timetable.Index, a *view.Answer, now time.Time) policy.Facts {
 	f := policy.Facts{
-		Days: int(q.Query.Date - rail.DateOf(now, q.Index.Location())), From: q.Query.From, To: q.Query.To,
-		FromCity: q.Index.CityOf(q.Query.From), ToCity: q.Index.CityOf(q.Query.To), Types: a.Categories(),
+		Days: int(q.Date - rail.DateOf(now, index.Location())), From: q.From, To: q.To, FromCity: index.CityOf(q.From), ToCity: index.CityOf(q.To), Types: a.Categories(),
 	}
 	if !a.Opens.IsZero() {
 		f.OpensIn = a.Opens.Sub(now)

@@ -32,6 +32,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/bookapi"
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/payment"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/reservation"
@@ -64,6 +65,8 @@ type Backend struct {
 	api      *bookapi.Server
 	current  atomic.Pointer[session]
 	waiting  atomic.Pointer[string] // why it does not lead
+	secrets  atomic.Pointer[payment.Secrets]
+	keys     atomic.Pointer[offer.Keys]
 }
 
 // New opens the database and the listener, so that what cannot work is known at once.
@@ -103,27 +106,42 @@ func (b *Backend) open(ctx context.Context) (err error) {
 	if b.listener, err = net.Listen("tcp", b.settings.HTTP.Address); err != nil {
 		return fmt.Errorf("http.address: %w", err)
 	}
-	texts := b.settings.Payment.WebhookSecrets
-	if len(texts) == 0 {
-		texts = []string{random()}
-	}
-	secrets, err := payment.ParseSecrets(texts)
+	own, err := payment.ParseSecrets([]string{random()})
 	if err != nil {
 		return err
 	}
+	b.secrets.Store(&own)
+	if err := b.Follow(&b.settings); err != nil {
+		return err
+	}
+	secrets := func() payment.Secrets { return *b.secrets.Load() }
 	b.provider = payment.NewSandbox("http://"+b.Address()+"/v1/payments/webhook", secrets, b.options.Clock)
-	keys, err := b.settings.Offers.Load()
-	if err != nil {
-		return err
-	}
 	options := bookapi.Options{
 		Desk: b.desk, Status: b.Status, Resync: b.resync, Network: &b.options.Schedule.Network, Secrets: secrets, AdminToken: b.settings.Admin.Token,
 		Origins: b.settings.HTTP.AllowedOrigins, Document: api.BookingAPI, Clock: b.options.Clock, Log: b.options.Log,
 	}
-	if !keys.Empty() {
-		options.Offers = &offers{backend: b, keys: keys}
+	if !b.keys.Load().Empty() {
+		options.Offers = &offers{b}
 	}
 	b.api = bookapi.New(options)
+	return nil
+}
+
+// Follow takes the keys of offers and the secrets of payments from settings, whose other changes wait for a restart; whether there are keys at all does, too. They hold for the next
+// request. Safe for concurrent use. The error wraps config.ErrInvalid; nothing is taken then.
+func (b *Backend) Follow(settings *config.Booking) error {
+	keys, err := settings.Offers.Load()
+	if err != nil {
+		return err
+	}
+	secrets, err := payment.ParseSecrets(settings.Payment.WebhookSecrets)
+	if err != nil {
+		return fmt.Errorf("%w: payment.webhook_secrets: %w", config.ErrInvalid, err)
+	}
+	b.keys.Store(&keys)
+	if len(secrets) > 0 {
+		b.secrets.Store(&secrets)
+	}
 	return nil
 }
 

@@ -22,8 +22,8 @@ import (
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
-// Serve is the program: a backend with the timetable of its settings, until ctx ends.
-func Serve(ctx context.Context, settings config.Booking) error {
+// Serve is the program: a backend with the timetable of its settings, until ctx ends. On a signal it reads the settings again for what Follow takes.
+func Serve(ctx context.Context, settings config.Booking, hup <-chan os.Signal, again func() (config.Booking, error)) error {
 	log := settings.Log.Logger(os.Stderr, settings.Log.SlogLevel())
 	schedule, err := ReadTimetable(settings, 0, log)
 	if err != nil {
@@ -34,7 +34,29 @@ func Serve(ctx context.Context, settings config.Booking) error {
 		return err
 	}
 	log.Info("listening", "http", b.Address(), "feed", feed.Redacted(settings.Feed.URL), "trips", len(schedule.Trips))
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+				b.reload(again)
+			}
+		}
+	}()
 	return b.Run(ctx)
+}
+
+func (b *Backend) reload(again func() (config.Booking, error)) {
+	settings, err := again()
+	if err == nil {
+		err = b.Follow(&settings)
+	}
+	if err != nil {
+		b.options.Log.Error("secrets refused, the last good ones stay in force", "error", err)
+		return
+	}
+	b.options.Log.Info("secrets read again", "offer_keys", fmt.Sprint(*b.keys.Load()), "webhook_secrets", len(*b.secrets.Load()))
 }
 
 // ahead is how many days beyond those on sale a timetable is read for, so that a backend that is left alone goes on selling.

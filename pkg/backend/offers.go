@@ -14,14 +14,11 @@ import (
 const offerAge = 10 * time.Minute
 
 // offers judges the offer tokens that travellers hand back, and publishes what became of them.
-type offers struct {
-	backend *Backend
-	keys    offer.Keys
-}
+type offers struct{ backend *Backend }
 
 // Check is bookapi.Offers.
 func (o *offers) Check(token string, q *reservation.Request) error {
-	shown, err := o.keys.Verify(token, o.backend.options.Clock(), offerAge)
+	shown, err := o.backend.keys.Load().Verify(token, o.backend.options.Clock(), offerAge)
 	switch {
 	case errors.Is(err, offer.ErrExpired):
 		return nil
@@ -36,7 +33,7 @@ func (o *offers) Check(token string, q *reservation.Request) error {
 // Fared is bookapi.Offers.
 func (o *offers) Fared(token string, refusal error) {
 	now := o.backend.options.Clock()
-	shown, err := o.keys.Verify(token, now, offerAge)
+	shown, err := o.backend.keys.Load().Verify(token, now, offerAge)
 	s := o.backend.current.Load()
 	if err != nil || s == nil {
 		return

@@ -229,11 +229,12 @@ const connectWait = time.Second
 
 func (s *session) connect(ctx context.Context) (*feed.Conn, error) {
 	b := s.backend
+	o := b.settings.Feed.Options()
+	o.Name, o.InProcess = b.settings.Name, b.options.InProcess
+	o.OnState = func(err error) { b.options.Log.Warn("connection to the feed", "lost", err != nil, "error", err) }
+	o.OnTrouble = func(err error) { b.options.Log.Warn("trouble with the feed", "error", err) }
 	for {
-		conn, err := feed.Connect(feed.Options{
-			URL: b.settings.Feed.URL, InProcess: b.options.InProcess, Name: b.settings.Name, Credentials: b.settings.Feed.Credentials,
-			OnState: func(err error) { b.options.Log.Warn("connection to the feed", "lost", err != nil, "error", err) },
-		})
+		conn, err := feed.Connect(o)
 		if err == nil {
 			return conn, nil
 		}

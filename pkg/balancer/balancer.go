@@ -38,6 +38,7 @@ const (
 // Balancer sends requests to nodes that are ready, in turn. It is an http.Handler, safe for concurrent use. Run it.
 type Balancer struct {
 	nodes []*node
+	used  atomic.Pointer[[]*node] // of them; never changed in place
 	next  atomic.Uint64
 	proxy *httputil.ReverseProxy
 	log   *slog.Logger
@@ -82,6 +83,7 @@ func New(nodes []string, log *slog.Logger) (*Balancer, error) {
 		n.renew()
 		b.nodes = append(b.nodes, n)
 	}
+	b.used.Store(&b.nodes)
 	b.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetXForwarded() }, // where it goes is the transport's
 		Transport: &transport{balancer: b, inner: &http.Transport{
@@ -97,9 +99,23 @@ func New(nodes []string, log *slog.Logger) (*Balancer, error) {
 // ServeHTTP is part of http.Handler.
 func (b *Balancer) ServeHTTP(w http.ResponseWriter, r *http.Request) { b.proxy.ServeHTTP(w, r) }
 
-// Ready is how many nodes are.
+// Use has whoever comes from now on answered by these nodes alone, which must be the balancer's; what others have begun to answer goes on. At first all are used.
+func (b *Balancer) Use(urls ...string) error {
+	var used []*node
+	for _, text := range urls {
+		i := slices.IndexFunc(b.nodes, func(n *node) bool { return n.url.String() == text })
+		if i < 0 {
+			return fmt.Errorf("%q is not a node of this balancer", text)
+		}
+		used = append(used, b.nodes[i])
+	}
+	b.used.Store(&used)
+	return nil
+}
+
+// Ready is how many of the nodes that are used are ready.
 func (b *Balancer) Ready() (count int) {
-	for _, n := range b.nodes {
+	for _, n := range *b.used.Load() {
 		if n.is(ready) {
 			count++
 		}
@@ -186,10 +202,10 @@ func (b *Balancer) tell(n *node, now state, err error) {
 
 // pick is the next node that was not tried: one that is ready, or else one that is late; nil if there is none.
 func (b *Balancer) pick(tried []*node) *node {
-	first := b.next.Add(1)
+	first, used := b.next.Add(1), *b.used.Load()
 	for _, s := range []state{ready, late} {
-		for i := range uint64(len(b.nodes)) {
-			if n := b.nodes[(first+i)%uint64(len(b.nodes))]; n.is(s) && !slices.Contains(tried, n) {
+		for i := range uint64(len(used)) {
+			if n := used[(first+i)%uint64(len(used))]; n.is(s) && !slices.Contains(tried, n) {
 				return n
 			}
 		}

@@ -279,3 +279,25 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// Whoever comes after a switch is answered by the new nodes alone, and who was being answered before it by the old.
+func TestUse(t *testing.T) {
+	blue, green := start(t, "blue"), start(t, "green")
+	b, server := front(t, 2, blue.URL, green.URL)
+	for _, n := range []*backend{blue, green, blue} {
+		if err := b.Use(n.URL); err != nil {
+			t.Fatal(err)
+		}
+		for range 10 {
+			if status, text := ask(t, server, http.MethodGet, "/"); status != http.StatusOK || !strings.Contains(text, n.name) {
+				t.Fatalf("%d %q; want an answer of %s", status, text, n.name)
+			}
+		}
+		if b.Ready() != 1 {
+			t.Errorf("%d of one node are ready", b.Ready())
+		}
+	}
+	if err := b.Use("http://127.0.0.1:1"); err == nil {
+		t.Error("a node that nobody checks is used")
+	}
+}

@@ -5,7 +5,7 @@
 //
 //	A1 Bad input gets a problem (RFC 9457) that names the member, its value and what would be right; nothing panics and nothing is half done.
 //	A2 An admin call without the token is refused, whatever it asks for; the comparison takes the same time for every token.
-//	A3 Only a page of an allowed origin may call from a browser.
+//	A3 Only a page of an allowed origin may call from a browser, and no answer is taken there for another kind than it is.
 package bookapi
 
 import (
@@ -35,8 +35,8 @@ type Options struct {
 	Offers Offers
 	// Network names the stations.
 	Network *timetable.Network
-	// Secrets of the payment webhook.
-	Secrets payment.Secrets
+	// Secrets of the payment webhook, as they are now.
+	Secrets func() payment.Secrets
 	// AdminToken; empty: all admin calls are refused.
 	AdminToken string
 	// Origins whose pages may call.
@@ -154,7 +154,6 @@ func reply(w http.ResponseWriter, status int, body any) {
 		h.Set("Content-Type", "application/problem+json")
 	}
 	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	_, _ = w.Write(data) // the client has gone
 }
@@ -172,10 +171,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// allow answers what browsers ask about other origins (A3); false if that was all.
+// allow puts on what browsers are told, and answers what they ask about other origins (A3); false if that was all.
 func (s *Server) allow(w http.ResponseWriter, r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // what is asked for with CORS is not meant by it
 	h.Add("Vary", "Origin")
 	if origin == "" || !slices.Contains(s.Origins, origin) {
 		return true

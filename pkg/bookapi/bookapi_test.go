@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +88,7 @@ func newOffice(t *testing.T) *office {
 		},
 		Status: func() bookapi.Status { return bookapi.Status{Name: "test", Leading: !o.away, Why: "another leads"} },
 		Resync: func(context.Context, rail.Date) (int, error) { return 1, nil }, Offers: &o.offers,
-		Network: testkit.Network(), Secrets: secrets, AdminToken: token, Origins: []string{"http://page.example"}, Document: api.BookingAPI,
+		Network: testkit.Network(), Secrets: func() payment.Secrets { return secrets }, AdminToken: token, Origins: []string{"http://page.example"}, Document: api.BookingAPI,
 	})
 	o.contract = testkit.NewContract(t, api.BookingAPI)
 	o.admin("POST", "/resume", "")
@@ -322,6 +323,27 @@ func TestOrigins(t *testing.T) {
 		a := o.call("OPTIONS", "/v1/reservations", "", "Origin", origin, "Access-Control-Request-Method", "POST")
 		if got := a.header.Get("Access-Control-Allow-Origin"); got != allowed || a.header.Get("Vary") != "Origin" || (allowed != "") != (a.status == 204) {
 			t.Errorf("origin %q: %d, allowed %q", origin, a.status, got)
+		}
+	}
+}
+
+// A3, of every path, whatever comes of it: an answer is what it says, and nothing else shows it; no answer tells what serves it.
+func TestEveryAnswerIsGuarded(t *testing.T) {
+	o := newOffice(t)
+	paths := regexp.MustCompile(`(?m)^  (/\S*):$`).FindAllStringSubmatch(string(api.BookingAPI), -1)
+	if len(paths) < 12 {
+		t.Fatalf("%d paths in the document", len(paths))
+	}
+	for _, path := range append(paths, []string{"", "/none"}, []string{"", "//healthz"}) {
+		for _, method := range []string{"GET", "POST", "PUT", "DELETE", "OPTIONS"} {
+			r := httptest.NewRequest(method, strings.NewReplacer("{id}", "r_1", "{run}", o.run).Replace(path[1]), strings.NewReader("{"))
+			r.Header.Set("Origin", "http://evil.example")
+			w := httptest.NewRecorder()
+			o.server.ServeHTTP(w, r)
+			h := w.Header()
+			if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Cross-Origin-Resource-Policy") != "same-origin" || h.Get("Vary") != "Origin" || h.Get("Server") != "" || h.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("%s %s: %d %v", method, path[1], w.Code, h)
+			}
 		}
 	}
 }

@@ -139,7 +139,7 @@ func (s *Server) webhook(r *http.Request) (int, any, error) {
 	if err != nil {
 		return 0, nil, problemf(invalidRequest, "body", "", "%s", err)
 	}
-	if err := s.Secrets.Verify(r.Header.Get(payment.SignatureHeader), data, s.Clock()); err != nil {
+	if err := s.Secrets().Verify(r.Header.Get(payment.SignatureHeader), data, s.Clock()); err != nil {
 		return 0, nil, err
 	}
 	var result payment.Result

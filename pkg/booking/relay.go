@@ -26,7 +26,7 @@ type Publisher interface {
 func Relay(ctx context.Context, o *Outbox, p Publisher) error {
 	idle := time.NewTicker(100 * time.Millisecond) // AsOf goes on when nothing is sold
 	defer idle.Stop()
-	for {
+	for ctx.Err() == nil { // or else what is taken is nobody's
 		published, err := drain(ctx, o, p)
 		switch {
 		case ctx.Err() != nil:
@@ -46,6 +46,7 @@ func Relay(ctx context.Context, o *Outbox, p Publisher) error {
 		case <-idle.C:
 		}
 	}
+	return nil
 }
 
 // drain publishes until the outbox gives nothing more, and says how far that reaches.

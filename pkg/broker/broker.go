@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -21,6 +22,10 @@ type Options struct {
 	Dir string
 	// Address to listen on, "host:port". A taken port is replaced by a free one. Empty: reachable only in process.
 	Address string
+	// Config is the path of a file in nats-server's own format, for all that is not said here, such as accounts and TLS. Empty for none.
+	Config string
+	// MaxPayload is the most bytes of a message, at most 64 MiB; 0: 8 MiB, in which a whole country's stations and cities have much room.
+	MaxPayload int32
 }
 
 // Server is a running server. It is a feed.InProcess.
@@ -32,9 +37,9 @@ type Server struct {
 
 // Start starts a server and waits until it is ready.
 func Start(o Options) (*Server, error) {
-	opts := &server.Options{
-		ServerName: "yupiao", JetStream: true, StoreDir: o.Dir, DontListen: o.Address == "", NoSigs: true, NoLog: true,
-		MaxPayload: 8 << 20, // a whole country's stations and cities are under 1 MiB; leave room
+	opts, err := o.read()
+	if err != nil {
+		return nil, err
 	}
 	s := &Server{}
 	if o.Address != "" {
@@ -57,6 +62,20 @@ func Start(o Options) (*Server, error) {
 		return nil, fmt.Errorf("%w: JetStream could not use %s", ErrStart, o.Dir)
 	}
 	return s, nil
+}
+
+// read is the file's options under ours.
+func (o Options) read() (*server.Options, error) {
+	opts := &server.Options{}
+	if o.Config != "" {
+		var err error
+		if opts, err = server.ProcessConfigFile(o.Config); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStart, err)
+		}
+	}
+	opts.ServerName, opts.JetStream, opts.StoreDir, opts.DontListen, opts.NoSigs, opts.NoLog = "yupiao", true, o.Dir, o.Address == "", true, true
+	opts.MaxPayload = cmp.Or(o.MaxPayload, 8<<20)
+	return opts, nil
 }
 
 // pickPort takes the wished-for port, or a free one if it is taken.

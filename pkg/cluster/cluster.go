@@ -31,10 +31,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/yupiao/yupiao/configs/nats"
 	"github.com/yupiao/yupiao/pkg/backend"
 	"github.com/yupiao/yupiao/pkg/balancer"
 	"github.com/yupiao/yupiao/pkg/config"
 	"github.com/yupiao/yupiao/pkg/crowd"
+	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
@@ -58,9 +60,26 @@ type Options struct {
 	Seed           uint64
 	// Programs is a folder with bookingd, yupiaod and nats-server; empty: they are built, for which Go is needed.
 	Programs string
+	// Folder for its files, which stays; empty: one of its own, which goes with it.
+	Folder string
+	// Spares are nodes beside the usual ones that stay away, and that the balancer leaves out, until they are let in (KeepAway, Use).
+	Spares int
+	// Link, if set, gives the address at which one process or the balancer is to look for another, whose own is target. So somebody may stand between them.
+	Link func(from, to, target string) (address string, err error)
+	// Place, if set, says where a process runs.
+	Place func(name string) Place
 	// Out is where it is said what happens; All gets the output of all processes, nil for nobody.
 	Out, All io.Writer
 }
+
+// Place is where a process runs: the host that it listens on, default 127.0.0.1, and a command that starts the one that follows it, such as `ip netns exec NAME`.
+type Place struct {
+	Host  string
+	Under []string
+}
+
+// BalancerName is who asks the nodes, to Options.Link.
+const BalancerName = "balancer"
 
 // Cluster is a running cluster.
 type Cluster struct {
@@ -70,9 +89,11 @@ type Cluster struct {
 	schedule  *timetable.Schedule
 	token     string
 	offerKeys string
+	passwords map[nats.Party]string
 	booking   string // base URL
 	nats      []string
 	nodes     []string // base URLs
+	backs     []string // the same, as the balancer finds them
 	admins    []string
 	processes []*process
 	balancer  *balancer.Balancer
@@ -96,7 +117,10 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if o.Postgres && o.Database != "" {
 		return nil, errors.New("want either a database, or a PostgreSQL server of the cluster's own")
 	}
-	c := &Cluster{o: o, began: time.Now(), token: rand.Text(), offerKeys: "cluster:" + hex.EncodeToString([]byte(rand.Text())), done: make(chan error, 1)}
+	c := &Cluster{o: o, began: time.Now(), token: rand.Text(), offerKeys: "cluster:" + hex.EncodeToString([]byte(rand.Text())), done: make(chan error, 1), passwords: map[nats.Party]string{}}
+	for party := range nats.Parties {
+		c.passwords[party] = rand.Text()
+	}
 	if err := c.prepare(ctx); err != nil {
 		return nil, errors.Join(err, c.sweep())
 	}
@@ -130,7 +154,7 @@ func (c *Cluster) sweep() error {
 	if c.front != nil {
 		_ = c.front.Close() // it may be closed already
 	}
-	if c.folder == "" {
+	if c.folder == "" || c.folder == c.o.Folder {
 		return nil
 	}
 	return os.RemoveAll(c.folder)
@@ -147,8 +171,10 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if c.front, err = net.Listen("tcp", c.o.HTTP); err != nil {
 		return fmt.Errorf("the balancer's address: %w", err)
 	}
-	if c.folder, err = os.MkdirTemp("", "yupiao-cluster-"); err != nil {
-		return err
+	if c.folder = c.o.Folder; c.folder == "" {
+		if c.folder, err = os.MkdirTemp("", "yupiao-cluster-"); err != nil {
+			return err
+		}
 	}
 	if c.o.Programs == "" {
 		c.o.Programs = filepath.Join(c.folder, "bin")
@@ -164,8 +190,10 @@ func (c *Cluster) prepare(ctx context.Context) (err error) {
 	if err := c.layOut(ctx); err != nil {
 		return err
 	}
-	c.balancer, err = balancer.New(c.nodes, slog.New(slog.NewTextHandler(sayer{c}, nil)))
-	return err
+	if c.balancer, err = balancer.New(c.backs, slog.New(slog.NewTextHandler(sayer{c}, nil))); err != nil {
+		return err
+	}
+	return c.balancer.Use(c.backs[:Nodes]...)
 }
 
 // sayer says what the balancer logs.
@@ -373,7 +401,33 @@ func (c *Cluster) Token() string { return c.token }
 // Admins are the admin listeners' base URLs, by node.
 func (c *Cluster) Admins() []string { return c.admins }
 
-// NodeURLs are where the nodes answer, without the balancer.
+// Use has the balancer send whoever comes to these nodes alone, by their numbers from 0 on; the spares come last.
+func (c *Cluster) Use(nodes ...int) error {
+	var urls []string
+	for _, i := range nodes {
+		urls = append(urls, c.backs[i])
+	}
+	return c.balancer.Use(urls...)
+}
+
+// Ready is how many nodes the balancer finds ready.
+func (c *Cluster) Ready() int { return c.balancer.Ready() }
+
+// Leader is the NATS server that orders the stream of changes; the error says that there is none at the moment.
+func (c *Cluster) Leader(ctx context.Context) (string, error) {
+	conn, err := feed.Connect(feed.Options{URL: c.NATS(), User: string(nats.Node), Password: c.passwords[nats.Node], Domain: nats.Domain})
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	sight, err := conn.Look(ctx, feed.DeltaStream)
+	if err == nil && sight.Leader == "" {
+		err = errors.New("the stream has no leader")
+	}
+	return sight.Leader, err
+}
+
+// NodeURLs are where the nodes answer, without the balancer; the spares come last.
 func (c *Cluster) NodeURLs() []string { return c.nodes }
 
 // Booking is the base URL of the booking backend.
@@ -449,10 +503,11 @@ func (c *Cluster) Describe(w io.Writer, example string) error {
 
 Try:
   curl '%s%s'
-  yupiao fleet --nats %s
+  export YUPIAO_FEED_URL=%s YUPIAO_FEED_DOMAIN=%s YUPIAO_FEED_USER=%s YUPIAO_FEED_PASSWORD=%s; yupiao fleet
   kill -9 PID      # of any process but the balancer, which is the cluster itself: no query fails, and it %s
 
-`, c.URL(), c.admins[0], c.token, c.folder, c.URL(), example, c.NATS(), fate)
+`, c.URL(), c.admins[0], c.token, c.folder, c.URL(), example, c.NATS(), nats.Domain, nats.Operator,
+		c.passwords[nats.Operator], fate)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,8 +19,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yupiao/yupiao/configs/nats"
+	"github.com/yupiao/yupiao/pkg/admin"
 	"github.com/yupiao/yupiao/pkg/balancer"
 	"github.com/yupiao/yupiao/pkg/crowd"
+	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/fleet"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
@@ -158,6 +163,7 @@ func TestClusterSurvives(t *testing.T) {
 			t.Errorf("%s does not serve %s, which docker-compose.yml asks for", url, healthPath)
 		}
 	}
+	operate(t, c)
 	for _, act := range []struct {
 		name   string
 		signal syscall.Signal
@@ -182,6 +188,37 @@ func TestClusterSurvives(t *testing.T) {
 	asking.Wait()
 	p.judge(t)
 	end(t, c)
+}
+
+// operate acts as an operator on all three servers under the shipped accounts, over NATS and through the node whose console is told; through the others nobody can.
+func operate(t *testing.T, c *Cluster) {
+	t.Helper()
+	conn, err := feed.Connect(feed.Options{URL: c.NATS(), User: string(nats.Operator), Password: c.passwords[nats.Operator], Domain: nats.Domain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, f := range []admin.Fleet{fleet.NewOperator(conn), &admin.Client{Server: c.Admins()[0], Token: c.Token()}} {
+		var why error
+		eventually(t, "all nodes to accept what an operator shares", func() bool { // a busy machine may take too long: operators try again
+			before, err := f.History(t.Context(), 1)
+			p := fleet.Proposal{Document: "", By: "ann"}
+			if len(before) > 0 {
+				p.After = before[0].Number
+			}
+			_, verdicts, other := f.Share(t.Context(), p)
+			why = errors.Join(err, other)
+			return why == nil && len(verdicts) == Nodes && !slices.ContainsFunc(verdicts, func(v fleet.Verdict) bool { return v.Refused != "" })
+		})
+		if why != nil {
+			t.Error(why)
+		}
+	}
+	for _, url := range c.Admins()[1:] {
+		if _, err := (&admin.Client{Server: url, Token: c.Token()}).Nodes(t.Context()); err == nil || !strings.Contains(err.Error(), "admin.nats_user") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
 }
 
 // judge fails the test if a query failed.
@@ -326,6 +363,56 @@ func TestOrderOfEnd(t *testing.T) {
 	}
 	if c.Starts("mortal") != 1 || !strings.Contains(said.String(), "signal: killed; it stays away") {
 		t.Errorf("started %d times: %s", c.Starts("mortal"), said.String())
+	}
+}
+
+// Where somebody stands between the processes, no settings name an address that leads past him; and each process is where it was placed.
+func TestLinksAndPlaces(t *testing.T) {
+	links := map[string]string{}
+	c := &Cluster{folder: t.TempDir(), passwords: map[nats.Party]string{}, o: Options{
+		Spares: 1,
+		Link: func(from, to, target string) (string, error) {
+			links[from+">"+to] = target
+			return fmt.Sprintf("link.%s.%s:1", from, to), nil
+		},
+		Place: func(name string) Place {
+			if name == "nats-2" {
+				return Place{Host: "127.0.0.9", Under: []string{"env", "-i"}}
+			}
+			return Place{}
+		},
+	}}
+	var err error
+	if c.front, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.front.Close() }()
+	if err := c.layOut(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for file, from := range map[string]string{"bookingd.yaml": "bookingd", "node-1.yaml": "node-1", "node-4.yaml": "node-4", "nats-1.conf": "nats-1"} {
+		text, err := os.ReadFile(filepath.Join(c.folder, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range []string{"nats-2", "nats-3"} {
+			if !strings.Contains(string(text), fmt.Sprintf("nats://link.%s.%s:1", from, to)) || links[from+">"+to] == "" || strings.Contains(string(text), links[from+">"+to]) {
+				t.Errorf("%s: want %s to be found by its link, and not at %q:\n%s", file, to, links[from+">"+to], text)
+			}
+		}
+		if isServer := strings.HasSuffix(file, ".conf"); strings.Contains(string(text), silence) != isServer {
+			t.Errorf("%s:\n%s", file, text)
+		}
+	}
+	if len(c.backs) != Nodes+1 || c.backs[3] != "http://link.balancer.node-4:1" || len(links) != Servers*(Servers-1)+(1+Nodes+1)*Servers+Nodes+1 {
+		t.Errorf("%v %v", c.backs, links)
+	}
+	p, err := c.named("nats-2")
+	if err != nil || p.path != "env" || p.args[0] != "-i" || p.args[1] != "nats-server" || !strings.HasPrefix(p.address, "nats://127.0.0.9:") {
+		t.Errorf("%+v", p)
+	}
+	if p, err := c.named("node-4"); err != nil || !p.spare || !p.away {
+		t.Errorf("%+v", p)
 	}
 }
 

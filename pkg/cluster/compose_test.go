@@ -19,7 +19,9 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/yupiao/yupiao/configs/nats"
 	"github.com/yupiao/yupiao/pkg/config"
+	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
 
@@ -36,12 +38,27 @@ func project(t *testing.T, env ...string) (*types.Project, error) {
 
 const token = "0123456789abcdef0123456789abcdef"
 
+// whole is the environment that docker-compose.yml asks for.
+func whole() []string {
+	env := []string{"YUPIAO_ADMIN_TOKEN=" + token, "GRAFANA_PASSWORD=secret"}
+	for party, variable := range nats.Parties {
+		env = append(env, variable+"="+password(party))
+	}
+	slices.Sort(env)
+	return env
+}
+
+func password(p nats.Party) string { return "password-of-" + string(p) }
+
 // docker-compose.yml describes what Start starts: as many servers, nodes and backends, with settings that the programs accept, files that are there, and pinned images.
 func TestCompose(t *testing.T) {
-	if _, err := project(t); err == nil || !strings.Contains(err.Error(), "YUPIAO_ADMIN_TOKEN") {
-		t.Errorf("without a token: %v", err)
+	for i, secret := range whole() {
+		name, _, _ := strings.Cut(secret, "=")
+		if _, err := project(t, slices.Delete(whole(), i, i+1)...); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("without %s: %v", name, err)
+		}
 	}
-	p, err := project(t, "YUPIAO_ADMIN_TOKEN="+token, "GRAFANA_PASSWORD=secret")
+	p, err := project(t, whole()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +126,7 @@ func TestNATSOfCompose(t *testing.T) {
 	_, version, _ := strings.Cut(string(modules), "github.com/nats-io/nats-server/v2 v")
 	version, _, _ = strings.Cut(version, "\n")
 	version = version[:strings.LastIndex(version, ".")]
-	p, err := project(t, "YUPIAO_ADMIN_TOKEN="+token, "GRAFANA_PASSWORD=secret")
+	p, err := project(t, whole()...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,11 +162,32 @@ func settle(t *testing.T, name, kind string, s *types.ServiceConfig) {
 		}
 	}()
 	if kind == "bookingd" {
-		if b, err := config.LoadBooking(""); err != nil || b.Feed.Replicas != Servers || b.Name != name {
+		b, err := config.LoadBooking("")
+		if err != nil || b.Feed.Replicas != Servers || b.Name != name {
 			t.Errorf("%s: %v %+v", name, err, b)
 		}
-	} else if n, err := config.LoadNode(""); err != nil || n.Feed.Name != name || n.Admin.Token != token {
+		party(t, name, nats.Publisher, b.Feed.Options())
+		return
+	}
+	n, err := config.LoadNode("")
+	if err != nil || n.Feed.Name != name || n.Admin.Token != token {
 		t.Errorf("%s: %v %+v", name, err, n)
+	}
+	party(t, name, nats.Node, n.Feed.Options())
+	acts, apart := n.ActOptions()
+	if apart != (len(s.Ports) > 0) {
+		t.Errorf("%s can act as an operator: %t; want that of the one whose console is published", name, apart)
+	}
+	if apart {
+		party(t, name, nats.Operator, acts)
+	}
+}
+
+// party: a service comes to NATS as whom it is.
+func party(t *testing.T, name string, want nats.Party, got feed.Options) {
+	t.Helper()
+	if got.User != string(want) || got.Password != password(want) || got.Domain != nats.Domain {
+		t.Errorf("%s comes to NATS as %q, domain %q; want %s", name, got.User, got.Domain, want)
 	}
 }
 

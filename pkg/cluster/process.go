@@ -31,6 +31,7 @@ type process struct {
 	after  []func(context.Context) bool // what must hold before the process is started first
 	user   *syscall.Credential          // nil: ours
 	end    syscall.Signal               // that ends it in order
+	spare  bool                         // it stays away from the start
 	out    io.Writer                    // of all processes, with their names; nil for none
 	say    func(format string, args ...any)
 
@@ -46,7 +47,7 @@ const again = time.Second
 
 // run keeps the process running until ctx ends, and then ends it: with SIGTERM first, and with SIGKILL if it does not go within its patience (C2).
 func (p *process) run(ctx context.Context) error {
-	if !p.awaitOthers(ctx) {
+	if !p.awaitOthers(ctx) || p.spare && !p.rest(ctx) {
 		return nil
 	}
 	for ctx.Err() == nil {

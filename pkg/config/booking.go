@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/booking"
@@ -42,16 +43,22 @@ type BookingHTTP struct {
 
 // BookingAdmin is who may do what the railway's own people do.
 type BookingAdmin struct {
-	Token string `mapstructure:"token"`
+	Token     string `mapstructure:"token"`
+	TokenFile string `mapstructure:"token_file"`
 }
 
 // BookingFeed is where events go to.
 type BookingFeed struct {
-	URL         string        `mapstructure:"url"`
-	Credentials string        `mapstructure:"credentials"`
-	Replicas    int           `mapstructure:"replicas"`
-	DeltaAge    time.Duration `mapstructure:"delta_age"`
-	DigestEvery time.Duration `mapstructure:"digest_every"`
+	URL          string        `mapstructure:"url"`
+	User         string        `mapstructure:"user"`
+	Password     string        `mapstructure:"password"` // only from the environment, or from a file of its own
+	PasswordFile string        `mapstructure:"password_file"`
+	Credentials  string        `mapstructure:"credentials"`
+	Domain       string        `mapstructure:"domain"`
+	TLS          TLS           `mapstructure:"tls"`
+	Replicas     int           `mapstructure:"replicas"`
+	DeltaAge     time.Duration `mapstructure:"delta_age"`
+	DigestEvery  time.Duration `mapstructure:"digest_every"`
 }
 
 // Timetable is what trains there are.
@@ -74,7 +81,8 @@ type Reservation struct {
 
 // Payment is how payments are made.
 type Payment struct {
-	WebhookSecrets Secrets `mapstructure:"webhook_secrets"`
+	WebhookSecrets     Secrets `mapstructure:"webhook_secrets"`
+	WebhookSecretsFile string  `mapstructure:"webhook_secrets_file"`
 }
 
 // DefaultBooking is the settings of a booking backend that nobody has changed.
@@ -109,8 +117,9 @@ func (b *Booking) Validate() error {
 		address("http.address", b.HTTP.Address, false), within("http.drain", b.HTTP.Drain, 0, 10*time.Minute), origins(b.HTTP.AllowedOrigins), token(b.Admin.Token),
 		within("feed.replicas", b.Feed.Replicas, 1, 5), within("feed.delta_age", b.Feed.DeltaAge, time.Minute, 24*time.Hour),
 		within("feed.digest_every", b.Feed.DigestEvery, 100*time.Millisecond, time.Hour),
+		login("feed.", b.Feed.User, b.Feed.Password, b.Feed.Credentials), domain(b.Feed.Domain), b.Feed.TLS.validate(),
 		within("sale.days", b.Sale.Days, 1, 60), stages(b.Sale.HeldBack),
-		within("reservation.hold", b.Reservation.Hold, time.Second, 24*time.Hour), fees(b.Reservation.Fees), secrets(b.Payment.WebhookSecrets),
+		within("reservation.hold", b.Reservation.Hold, time.Second, 24*time.Hour), fees(b.Reservation.Fees), secrets(b.Payment.WebhookSecrets), b.Offers.keys(),
 		b.Log.Validate(),
 		formations(b.Formations),
 	)
@@ -118,8 +127,8 @@ func (b *Booking) Validate() error {
 
 func origins(all []string) error {
 	for i, origin := range all {
-		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin {
-			return invalid(fmt.Sprintf("http.allowed_origins[%d]", i), fmt.Sprintf("%q", origin), "scheme://host:port")
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != origin || strings.ToLower(origin) != origin { // as browsers write it
+			return invalid(fmt.Sprintf("http.allowed_origins[%d]", i), fmt.Sprintf("%q", origin), "scheme://host:port in lower case")
 		}
 	}
 	return nil

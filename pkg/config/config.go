@@ -7,6 +7,7 @@
 //	C3 Every key of the shipped files is known, and every known key is in them.
 //	C4 A file that changes while the node runs takes hold as a whole or not at all: the last good settings stay in force, and it is told why.
 //	C5 A change of a key that needs a restart is refused, with the key's name.
+//	C6 A secret comes from the environment or from a file of its own, and is shown by nothing.
 package config
 
 import (
@@ -27,6 +28,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/yupiao/yupiao/pkg/policy"
+	"github.com/yupiao/yupiao/pkg/replica"
 )
 
 // ErrInvalid marks settings that cannot be used. The text names the file, the key, the value and what would be right.
@@ -45,6 +47,7 @@ type Node struct {
 	// Rules are tried in order; see package policy.
 	Rules   []policy.Rule `mapstructure:"rules"`
 	Streams Streams       `mapstructure:"streams"`
+	Limits  Limits        `mapstructure:"limits"`
 	Offers  Offers        `mapstructure:"offers"`
 	Page    Page          `mapstructure:"page"`
 	Trace   Trace         `mapstructure:"trace"`
@@ -57,6 +60,7 @@ type Node struct {
 type HTTP struct {
 	Address        string        `mapstructure:"address"`
 	TrustedProxies []string      `mapstructure:"trusted_proxies"`
+	AllowedOrigins []string      `mapstructure:"allowed_origins"`
 	Drain          time.Duration `mapstructure:"drain"`
 	// FastLane answers the hot query before net/http (package lane).
 	FastLane bool `mapstructure:"fast_lane"`
@@ -67,15 +71,34 @@ type HTTP struct {
 // Admin is the operators' listener.
 type Admin struct {
 	Address string `mapstructure:"address"`
-	// Token that operators show; only from the environment.
-	Token string `mapstructure:"token"`
+	// Token that operators show; only from the environment, or from a file of its own.
+	Token     string `mapstructure:"token"`
+	TokenFile string `mapstructure:"token_file"`
+	// As whom operators' acts go to NATS; none: as the node itself. The password comes as the token does.
+	NATSUser         string `mapstructure:"nats_user"`
+	NATSPassword     string `mapstructure:"nats_password"`
+	NATSPasswordFile string `mapstructure:"nats_password_file"`
+	NATSCredentials  string `mapstructure:"nats_credentials"`
 }
 
 // Feed is where events come from.
 type Feed struct {
-	URL         string `mapstructure:"url"`
-	Credentials string `mapstructure:"credentials"`
-	Name        string `mapstructure:"name"`
+	URL          string `mapstructure:"url"`
+	User         string `mapstructure:"user"`
+	Password     string `mapstructure:"password"` // as the token comes
+	PasswordFile string `mapstructure:"password_file"`
+	Credentials  string `mapstructure:"credentials"`
+	Domain       string `mapstructure:"domain"`
+	TLS          TLS    `mapstructure:"tls"`
+	Name         string `mapstructure:"name"`
+	// MaxRuns and MaxMemory, in MiB, bound the replica.
+	MaxRuns   int `mapstructure:"max_runs"`
+	MaxMemory int `mapstructure:"max_memory_mib"`
+}
+
+// Limits of the replica.
+func (f *Feed) Limits() replica.Limits {
+	return replica.Limits{Runs: f.MaxRuns, Memory: int64(f.MaxMemory) << 20}
 }
 
 // Freshness is what is done about age.
@@ -174,13 +197,14 @@ func (l Log) Logger(w io.Writer, level slog.Leveler) *slog.Logger {
 // DefaultNode is the settings of a node that nobody has changed.
 func DefaultNode() Node {
 	return Node{
-		HTTP:      HTTP{Address: "127.0.0.1:8080", TrustedProxies: []string{}, Drain: 10 * time.Second, FastLane: true},
+		HTTP:      HTTP{Address: "127.0.0.1:8080", TrustedProxies: []string{}, AllowedOrigins: []string{}, Drain: 10 * time.Second, FastLane: true},
 		Admin:     Admin{Address: "127.0.0.1:8081"},
-		Feed:      Feed{URL: "nats://127.0.0.1:4222", Name: "yupiaod"},
+		Feed:      Feed{URL: "nats://127.0.0.1:4222", Name: "yupiaod", MaxRuns: replica.DefaultRuns, MaxMemory: replica.DefaultMemory >> 20},
 		Freshness: Freshness{DegradedAfter: 2 * time.Second},
 		Answers:   Answers{Memory: 256, PositionWait: time.Second},
 		Rules:     policy.Default().Rules,
 		Streams:   Streams{Max: 20000, MaxPerClient: 32},
+		Limits:    Limits{Burst: 100, IPv6Prefix: 64, Clients: 131072, Connections: 50000},
 		Offers:    Offers{Keys: Secrets{}},
 		Trace:     Trace{Sample: 0.01},
 		Log:       Log{Level: "info", Format: "json"},
@@ -202,11 +226,14 @@ func LoadNode(path string) (Node, error) {
 func (n *Node) Validate() error {
 	return errors.Join(
 		address("http.address", n.HTTP.Address, false), address("admin.address", n.Admin.Address, true), token(n.Admin.Token), guarded(n.Admin),
-		within("http.drain", n.HTTP.Drain, 0, 10*time.Minute),
+		within("http.drain", n.HTTP.Drain, 0, 10*time.Minute), origins(n.HTTP.AllowedOrigins),
 		n.Policy().Validate(),
 		within("answers.memory_mib", n.Answers.Memory, 1, 1<<20), within("answers.position_wait", n.Answers.PositionWait, time.Millisecond, 10*time.Second),
 		within("streams.max", n.Streams.Max, 1, 1_000_000), within("streams.max_per_client", n.Streams.MaxPerClient, 1, 1_000_000),
+		n.Limits.Validate(), n.Offers.keys(),
 		base("page.booking", n.Page.Booking),
+		login("feed.", n.Feed.User, n.Feed.Password, n.Feed.Credentials), login("admin.nats_", n.Admin.NATSUser, n.Admin.NATSPassword, n.Admin.NATSCredentials),
+		domain(n.Feed.Domain), n.Feed.TLS.validate(), within("feed.max_runs", n.Feed.MaxRuns, 1, 1<<30), within("feed.max_memory_mib", n.Feed.MaxMemory, 16, 1<<20),
 		n.Log.Validate(), portion("http.access_log", n.HTTP.AccessLog), portion("trace.sample", n.Trace.Sample), baseURL("trace.endpoint", n.Trace.Endpoint),
 	)
 }
@@ -282,6 +309,9 @@ func load(path string, environ []string, into any) (*text, error) {
 	}
 	if err := mergeEnvironment(v, environ, t); err != nil {
 		return nil, err
+	}
+	if err := fromFiles(v, t); err != nil {
+		return nil, t.mark(err)
 	}
 	return t, t.mark(v.UnmarshalExact(into, strictly))
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -27,9 +28,7 @@ func TestShippedFileIsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if at := got.Origins["freshness.ttl"]; !strings.HasSuffix(at, "configs/yupiaod.yaml:45") {
-		t.Errorf("freshness.ttl comes from %q", at)
-	}
+	origins := got.Origins
 	got.Origins = nil
 	if want := DefaultNode(); !reflect.DeepEqual(got, want) {
 		t.Errorf("the file says %+v\nthe code says %+v", got, want)
@@ -37,6 +36,10 @@ func TestShippedFileIsTheDefaults(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "configs", "yupiaod.yaml"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(string(text), "\n  ttl:")
+	if at, line := origins["freshness.ttl"], strings.Count(before, "\n")+2; !strings.HasSuffix(at, fmt.Sprint("configs/yupiaod.yaml:", line)) {
+		t.Errorf("freshness.ttl comes from %q, want line %d", at, line)
 	}
 	for section := range reflect.TypeFor[Node]().Fields() {
 		if section.Type.Kind() != reflect.Struct {
@@ -104,6 +107,14 @@ func TestRefused(t *testing.T) {
 		"a token":           {"admin:\n  token: 0011223300112233\n", "settings.yaml:2: admin.token holds something; want it from the environment (YUPIAO_ADMIN_TOKEN)"},
 		"open to all":       {"admin:\n  address: 0.0.0.0:8081\n", `settings.yaml:2: admin.address is "0.0.0.0:8081"; want a loopback address, or a token (YUPIAO_ADMIN_TOKEN)`},
 		"any interface":     {"admin:\n  address: :8081\n", `admin.address is ":8081"; want a loopback address`},
+		"a negative rate":   {"limits:\n  requests_per_second: -1\n", "settings.yaml:2: limits.requests_per_second is -1; want 0, or 0.001 to 1000000"},
+		"a hasty rate":      {"limits:\n  requests_per_second: .nan\n", "limits.requests_per_second is NaN"},
+		"no burst":          {"limits:\n  burst: 0\n", "limits.burst is 0; want 1 to 1000000"},
+		"no prefix":         {"limits:\n  ipv6_prefix: 8\n", "limits.ipv6_prefix is 8; want 16 to 128"},
+		"few clients":       {"limits:\n  clients: 1\n", "limits.clients is 1; want 128 to 100000000"},
+		"a long queue":      {"limits:\n  queue_wait: 1m\n", "limits.queue_wait is 1m0s; want 0s to 10s"},
+		"few connections":   {"limits:\n  connections: -1\n", "limits.connections is -1; want 0 to"},
+		"no header":         {"limits:\n  key_header: \"X Key\"\n", `limits.key_header is "X Key"; want the name of a header`},
 		"a password":        {"page:\n  booking: http://me:00112233@here\n", `page.booking is "http://me:xxxxx@here"`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -44,7 +44,7 @@ func (o LiveOptions) orDefault() LiveOptions {
 	return o
 }
 
-// Live is a node's settings that follow their file (C4, C5). Its methods are safe for concurrent use.
+// Live is a node's settings that follow their file, and that of the keys of offers (C4, C5). Its methods are safe for concurrent use.
 type Live struct {
 	path    string
 	options LiveOptions
@@ -61,20 +61,30 @@ type digest [sha256.Size]byte
 // OpenLive reads the settings. Run it, so that they follow the file.
 func OpenLive(path string, o LiveOptions) (*Live, error) {
 	l := &Live{path: path, options: o.orDefault()}
-	l.inForce, _ = digestOf(path) // one that cannot be read is refused next
-	l.tried = l.inForce
-	n, err := LoadNode(path)
-	if err != nil {
-		return nil, err
+	for range 2 { // the first time for which files to look at: what changes after that is found
+		l.inForce, _ = l.digest() // one that cannot be read is refused next
+		n, err := LoadNode(path)
+		if err != nil {
+			return nil, err
+		}
+		l.current.Store(&n)
 	}
-	l.current.Store(&n)
+	l.tried = l.inForce
 	return l, nil
 }
 
-func digestOf(path string) (digest, error) {
-	data, err := os.ReadFile(path)
+// digest is that of the file, and of the one with the keys of offers.
+func (l *Live) digest() (digest, error) {
+	data, err := os.ReadFile(l.path)
 	if err != nil {
 		return digest{}, err
+	}
+	if n := l.current.Load(); n != nil && n.Offers.KeysFile != "" {
+		keys, err := os.ReadFile(n.Offers.KeysFile)
+		if err != nil {
+			return digest{}, err
+		}
+		data = append(append(data, 0), keys...)
 	}
 	return sha256.Sum256(data), nil
 }
@@ -134,7 +144,7 @@ func watchFolder(folder string) (events <-chan fsnotify.Event, stop func()) {
 
 // look takes the file's content if it is another than the one looked at last, or anyway.
 func (l *Live) look(anyway bool) {
-	d, err := digestOf(l.path)
+	d, err := l.digest()
 	switch {
 	case err != nil:
 		l.refuse(fmt.Errorf("%w: %w", ErrInvalid, err))
@@ -199,9 +209,11 @@ func (n *Node) canBecome(next *Node) error {
 // reloads reports whether a key takes hold while the node runs.
 func reloads(key string) bool {
 	switch key {
-	case "http.drain", "http.access_log", "answers.memory_mib", "answers.position_wait", "streams.max", "streams.max_per_client", "page.booking", "log.level":
+	case "http.drain", "http.allowed_origins", "http.access_log", "answers.memory_mib", "answers.position_wait", "streams.max", "streams.max_per_client", "page.booking", "log.level":
 		return true
+	case "limits.key_header":
+		return false
 	default:
-		return strings.HasPrefix(key, "freshness.")
+		return strings.HasPrefix(key, "offers.") || strings.HasPrefix(key, "freshness.") || strings.HasPrefix(key, "limits.")
 	}
 }

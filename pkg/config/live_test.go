@@ -2,6 +2,7 @@ package config
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -184,4 +185,39 @@ func TestLiveSources(t *testing.T) {
 	testkit.Eventually(t, "the poll finds it", func() bool { return live.Current().Freshness.ClientMaxAge == 5*time.Second && live.Trouble() == nil })
 	cancel()
 	f.must(<-ended)
+}
+
+// C4, of the file with the keys of offers: what is in it is in force as a whole or not at all, without the settings file being touched.
+func TestLiveFollowsKeys(t *testing.T) {
+	keys := write(t, one+"\n")
+	changes := make(chan string, 10)
+	f := follow(t, write(t, "offers:\n  keys_file: "+keys+"\n"), LiveOptions{Poll: 5 * time.Millisecond, OnChange: func(n *Node) {
+		loaded, err := n.Offers.Load()
+		changes <- fmt.Sprint(loaded, err)
+	}})
+	put := func(text string) { f.must(os.WriteFile(keys, []byte(text), 0o600)) }
+	next := func(want string) {
+		t.Helper()
+		testkit.Eventually(t, "keys "+want, func() bool {
+			select {
+			case got := <-changes:
+				return got == want
+			default:
+				return false
+			}
+		})
+	}
+	put(one + "\n" + two + "\n")
+	next("k1 k2 <nil>")
+	put("nonsense\n")
+	f.refused("unusable offer key")
+	put(two + "\n" + one + "\n")
+	next("k2 k1 <nil>")
+	f.must(os.Remove(keys))
+	f.refused("no such file")
+	for len(changes) > 0 { // what is read while it is being written is read once more
+		if got := <-changes; got != "k2 k1 <nil>" {
+			t.Errorf("a change more: %s", got)
+		}
+	}
 }

@@ -27,7 +27,12 @@ const (
 	offerKeys      = "offers.keys"
 	webhookSecrets = "payment.webhook_secrets"
 	adminToken     = "admin.token"
+	feedPassword   = "feed.password"
+	actsPassword   = "admin.nats_password"
 )
+
+// environmentOnly are all of them. Beside each is a key with the path of a file that holds it: its name and _file.
+var environmentOnly = []string{offerKeys, webhookSecrets, adminToken, feedPassword, actsPassword}
 
 func isList(secret string) bool { return secret == offerKeys || secret == webhookSecrets }
 
@@ -39,10 +44,34 @@ func secretsOf(text string) []string {
 
 // noSecrets refuses a file that gives secrets, without showing them.
 func noSecrets(v *viper.Viper) error {
-	for _, key := range []string{offerKeys, webhookSecrets, adminToken} {
+	for _, key := range environmentOnly {
 		if holds(v.Get(key)) {
 			return &fault{key, fmt.Sprintf("%s holds something; want it from the environment (%s)", key, variable(key))}
 		}
+	}
+	return nil
+}
+
+// fromFiles takes secrets from the files that other keys name. Those that sign offers are Offers.Load's, as they are many and have comments.
+func fromFiles(v *viper.Viper, t *text) error {
+	for _, key := range environmentOnly {
+		path := v.GetString(key + "_file")
+		switch {
+		case path == "" || key == offerKeys:
+			continue
+		case holds(v.Get(key)):
+			return &fault{key + "_file", fmt.Sprintf("%s_file is %q; want none beside %s", key, path, variable(key))}
+		}
+		secret, err := readKeys(path)
+		if err != nil {
+			return &fault{key + "_file", fmt.Sprintf("%s_file: %v", key, err)}
+		}
+		t.override(key, path)
+		if isList(key) {
+			v.Set(key, secretsOf(secret))
+			continue
+		}
+		v.Set(key, strings.TrimSpace(secret))
 	}
 	return nil
 }
@@ -54,6 +83,8 @@ func holds(value any) bool {
 	case string:
 		return given != ""
 	case []any:
+		return len(given) > 0
+	case []string:
 		return len(given) > 0
 	default:
 		return true
@@ -82,6 +113,14 @@ func (o Offers) Load() (offer.Keys, error) {
 		return offer.Keys{}, fmt.Errorf("%w: %s: %w", ErrInvalid, source, err)
 	}
 	return keys, nil
+}
+
+// keys says what is wrong with them.
+func (o Offers) keys() error {
+	if _, err := o.Load(); err != nil {
+		return &fault{offerKeys, strings.TrimPrefix(err.Error(), ErrInvalid.Error()+": ")}
+	}
+	return nil
 }
 
 // readKeys reads a whole file that is not large and not empty.

@@ -76,3 +76,49 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 		t.Error(all)
 	}
 }
+
+// C6: a file holds a secret instead of the environment, for every secret there is; not both, and never a part of it in what is said.
+func TestSecretsFromFiles(t *testing.T) {
+	const secret = "correct-horse-battery-staple"
+	path, file := write(t, secret+"\n"), write(t, "feed:\n  user: ann\nadmin:\n  nats_user: bob\n")
+	for _, key := range environmentOnly {
+		name := variable(key)
+		if key == offerKeys {
+			continue // Offers.Load's
+		}
+		if key != webhookSecrets {
+			for _, with := range []string{feedPassword, actsPassword, adminToken} {
+				t.Setenv(variable(with), strings.Repeat("x", 20))
+			}
+			t.Setenv(name, "")
+			t.Setenv(name+"_FILE", path)
+			n, err := LoadNode(file)
+			if got := map[string]string{adminToken: n.Admin.Token, feedPassword: n.Feed.Password, actsPassword: n.Admin.NATSPassword}[key]; err != nil || got != secret || n.Origins[key] != path {
+				t.Errorf("%s: %v, %q from %s", key, err, got, n.Origins[key])
+			}
+			for _, s := range n.Settings() {
+				if s.Key == key && (s.Value != "***" || !s.Secret || s.From != path) || strings.Contains(s.Value, secret) {
+					t.Errorf("%+v", s)
+				}
+			}
+			t.Setenv(name, secret)
+			if _, err := LoadNode(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), key+"_file is") || strings.Contains(err.Error(), secret) {
+				t.Errorf("%s: both: %v", key, err)
+			}
+			t.Setenv(name, "")
+			for what, bad := range map[string]string{"holds no key": write(t, "\n"), "no such file": filepath.Join(t.TempDir(), "none")} {
+				t.Setenv(name+"_FILE", bad)
+				if _, err := LoadNode(file); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), key+"_file: ") || !strings.Contains(err.Error(), what) {
+					t.Errorf("%s: %s: %v", key, what, err)
+				}
+			}
+			t.Setenv(name+"_FILE", "")
+			continue
+		}
+		t.Setenv(name+"_FILE", write(t, secret+"-1\n"+secret+"-2\n"))
+		if b, err := LoadBooking(""); err != nil || len(b.Payment.WebhookSecrets) != 2 || b.Payment.WebhookSecrets[1] != secret+"-2" {
+			t.Errorf("%s: %v, %d", key, err, len(b.Payment.WebhookSecrets))
+		}
+		t.Setenv(name+"_FILE", "")
+	}
+}

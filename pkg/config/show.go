@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/yupiao/yupiao/pkg/feed"
 )
@@ -22,14 +23,22 @@ type Setting struct {
 func (n *Node) Settings() (all []Setting) {
 	sections := reflect.ValueOf(*n)
 	for i := range sections.NumField() {
-		section, name := sections.Field(i), sections.Type().Field(i).Tag.Get("mapstructure")
-		if section.Kind() != reflect.Struct {
+		if section := sections.Field(i); section.Kind() == reflect.Struct {
+			all = append(all, n.under(sections.Type().Field(i).Tag.Get("mapstructure"), section)...)
+		}
+	}
+	return all
+}
+
+// under lists the values of a section, and of those in it.
+func (n *Node) under(name string, section reflect.Value) (all []Setting) {
+	for i := range section.NumField() {
+		key, value := name+"."+section.Type().Field(i).Tag.Get("mapstructure"), section.Field(i)
+		if value.Kind() == reflect.Struct {
+			all = append(all, n.under(key, value)...)
 			continue
 		}
-		for k := range section.NumField() {
-			key := name + "." + section.Type().Field(k).Tag.Get("mapstructure")
-			all = append(all, n.setting(key, section.Field(k).Interface()))
-		}
+		all = append(all, n.setting(key, value.Interface()))
 	}
 	return all
 }
@@ -37,7 +46,7 @@ func (n *Node) Settings() (all []Setting) {
 func (n *Node) setting(key string, value any) Setting {
 	s := Setting{Key: key, Value: fmt.Sprint(value), From: cmp.Or(n.Origins[key], "default")}
 	switch {
-	case key == adminToken || key == offerKeys:
+	case slices.Contains(environmentOnly, key):
 		if s.Secret = true; reflect.ValueOf(value).Len() > 0 {
 			s.Value = "***"
 		} else {

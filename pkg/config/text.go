@@ -24,7 +24,7 @@ func (f *fault) Unwrap() error { return ErrInvalid }
 type text struct {
 	source string
 	lines  map[string]int // by key, such as rules[0].when.days
-	// variables of the environment stand above what is written; by key.
+	// variables of the environment, and files that hold one secret, stand above what is written; by key.
 	variables map[string]string
 }
 
@@ -86,6 +86,9 @@ func (t *text) origins() map[string]string {
 func (t *text) at(key string) string {
 	for key != "" {
 		if name := t.variables[key]; name != "" {
+			if !strings.HasPrefix(name, envPrefix) {
+				return name + ": "
+			}
 			return "environment: " + name + ": "
 		}
 		if line, ok := t.lines[strings.ToLower(key)]; ok {

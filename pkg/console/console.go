@@ -3,9 +3,11 @@
 //
 // Invariants (cited by the tests as Q1...):
 //
-//	Q1 The page tells nothing by itself and needs nothing but the API of its own origin; the token is in the tab's memory alone, and goes into a header alone.
-//	Q2 It never shows old numbers as new: what could not be asked for is greyed, with since when.
+//	Q1 The page tells nothing by itself and needs nothing but the API of its own origin; the token is in the tab's memory alone, and goes into a header alone. No text becomes markup.
+//	Q2 It never shows old numbers as new: what could not be asked for is greyed, with of when it is.
 //	Q3 Whatever it does, it says on which nodes it is done.
+//	Q4 Nothing is done by one press: what will be done is said first, and who does it and why is asked.
+//	Q5 What is on the page stays in its place while its numbers change, so that a press hits what it was aimed at and a draft is never lost.
 package console
 
 import (

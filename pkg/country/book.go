@@ -121,6 +121,41 @@ func (b *Book) Open(date rail.Date) (runs int) {
 	return runs
 }
 
+// Depart ends the sale of a date; its runs stay as they are, but for those of its trains that people board on later dates, until Close.
+func (b *Book) Depart(date rail.Date) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dates = slices.DeleteFunc(b.dates, func(d rail.Date) bool { return d == date })
+	b.weigh()
+}
+
+// Versions yields the runs of a date that is not closed, with their present versions.
+func (b *Book) Versions(date rail.Date) iter.Seq2[rail.RunID, rail.Version] {
+	return func(yield func(rail.RunID, rail.Version) bool) {
+		for i := range b.schedule.Trips {
+			v, ok := b.version(int32(i), date)
+			if ok && !yield(rail.RunID{Date: date, Trip: b.schedule.Trips[i].ID}, v) {
+				return
+			}
+		}
+	}
+}
+
+// version of a trip's run; false unless it runs on a date that is not closed. A run that was never touched has the first.
+func (b *Book) version(trip int32, date rail.Date) (rail.Version, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	day, open := b.days[date]
+	if !open || !b.runs(trip, date) {
+		return rail.Version{}, false
+	}
+	v := rail.Version{Epoch: b.epoch, Revision: 1}
+	if r := day[trip]; r != nil {
+		v.Revision = r.revision
+	}
+	return v, true
+}
+
 // Close ends the sale of a date and forgets its runs.
 func (b *Book) Close(date rail.Date) {
 	b.mu.Lock()

@@ -29,7 +29,7 @@ func newBook(t testing.TB, seed uint64, scale float64, days int) (*Book, *timeta
 
 // load feeds a real replica with what a publisher would.
 func load(b *Book, s *timetable.Schedule, dates []rail.Date, onFault func(replica.Fault)) *replica.Replica {
-	r := replica.New(replica.Options{OnFault: onFault})
+	r := replica.New(replica.Options{OnFault: onFault, Clock: func() time.Time { return dates[0].At(0, time.UTC) }})
 	r.Network(&s.Network)
 	for _, p := range s.Patterns() {
 		r.Pattern(p)
@@ -236,4 +236,43 @@ func BenchmarkStates(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(runs)/b.Elapsed().Seconds(), "runs/s")
+}
+
+// Versions are those of the States; a date that has departed keeps its runs, which are sold no more from it on, and a closed one has none.
+func TestVersionsAndDepart(t *testing.T) {
+	b, s, dates := newBook(t, 1, 0.01, 3)
+	for range 2000 {
+		b.Act()
+	}
+	count := func(d rail.Date) (n int) {
+		for run, v := range b.Versions(d) {
+			if state, ok := b.State(run); !ok || state.Version != v {
+				t.Fatalf("%s is at %s; want %s", run, v, state.Version)
+			}
+			n++
+		}
+		return n
+	}
+	runs := count(dates[0])
+	if want := b.Open(dates[0]); runs != want {
+		t.Errorf("%d runs; want %d", runs, want)
+	}
+	b.Depart(dates[0])
+	b.sales = nil // returns of what was sold before go on
+	for range 5000 {
+		c, ok := b.Act()
+		if !ok {
+			t.Fatal("nothing is left")
+		}
+		if overnight := s.Trips[b.numbers[c.Delta.Run.Trip]].Pattern.Arrival() >= rail.Day; c.Delta.Run.Date == dates[0] && !overnight {
+			t.Fatalf("%s is sold, which has departed", c.Delta.Run)
+		}
+	}
+	if n := count(dates[0]); n != runs {
+		t.Errorf("%d runs after the departure; want %d", n, runs)
+	}
+	b.Close(dates[0])
+	if n := count(dates[0]); n != 0 {
+		t.Errorf("%d runs of a closed date", n)
+	}
 }

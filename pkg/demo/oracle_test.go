@@ -220,6 +220,9 @@ type runBody struct {
 	}
 }
 
+// slow is how long a node may take that has to load again while things get lost on its way: a reload waits 15 s for what is lacking, and there may be two, one after the other.
+const slow = 4 * testkit.Patience
+
 // verify waits until the node has heard everything, and then compares every OD and class of every run.
 func (w *world) verify() {
 	w.t.Helper()
@@ -229,7 +232,7 @@ func (w *world) verify() {
 		var body runBody
 		var run *replica.Run
 		state, _ := w.book.State(id)
-		testkit.Eventually(w.t, fmt.Sprintf("%s at %s (node at %v behind %t)", id, state.Version, body.Version, body.Behind), func() bool {
+		testkit.Within(w.t, slow, fmt.Sprintf("%s at %s", id, state.Version), func() bool {
 			held := w.node.Follower().Replica() // another may be swapped in at any moment, and lack what bad delivery lost
 			body, run = w.fetch(id), held.Run(id)
 			return held == w.node.Follower().Replica() && run != nil && body.Version.Epoch == state.Version.Epoch && body.Version.Revision == state.Version.Revision && !body.Behind

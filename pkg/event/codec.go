@@ -52,7 +52,10 @@ func marshal(kind string, m proto.Message, f Format) ([]byte, error) {
 }
 
 func unmarshal(kind string, data []byte, f Format, m proto.Message) error {
-	var err error
+	err := fit(kind, data, f)
+	if err != nil {
+		return err
+	}
 	if f == JSON {
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, m)
 	} else {

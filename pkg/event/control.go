@@ -1,6 +1,8 @@
 package event
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,7 +33,7 @@ type Versions struct {
 
 // EncodeHeartbeat writes a Heartbeat.
 func EncodeHeartbeat(h *Heartbeat, f Format) ([]byte, error) {
-	m := &eventpb.Heartbeat{Time: timePB(h.Time), IntervalMs: uint32(h.Interval.Milliseconds()), Publisher: h.Publisher}
+	m := &eventpb.Heartbeat{Time: timePB(h.Time), IntervalMs: uint32(h.Interval.Milliseconds()), Publisher: h.Publisher, History: h.History}
 	for name, at := range h.Created {
 		if m.StreamsCreated == nil {
 			m.StreamsCreated = make(map[string]*timestamppb.Timestamp, len(h.Created))
@@ -58,7 +60,10 @@ func DecodeHeartbeat(data []byte, f Format) (*Heartbeat, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Heartbeat{Time: at, Interval: time.Duration(m.GetIntervalMs()) * time.Millisecond, Publisher: m.GetPublisher()}
+	if err := errors.Join(checkText(kind, "publisher", m.GetPublisher(), maxName), checkHistory(kind, m.GetHistory())); err != nil {
+		return nil, err
+	}
+	h := &Heartbeat{Time: at, Interval: time.Duration(m.GetIntervalMs()) * time.Millisecond, Publisher: m.GetPublisher(), History: m.GetHistory()}
 	for name, t := range m.GetStreamsCreated() {
 		if h.Created == nil {
 			h.Created = make(map[string]time.Time, len(m.GetStreamsCreated()))
@@ -102,25 +107,32 @@ func DecodeRepairRequest(data []byte, f Format) (r RepairRequest, err error) {
 	return r, nil
 }
 
-// EncodeRepairReply writes the answer to a RepairRequest: refusal is nil if a RunState was published.
+// ErrGone says of a run that no RunState of it will ever be published: the booking system does not know it, or it is over.
+var ErrGone = errors.New("no run that is to come")
+
+// EncodeRepairReply writes the answer to a RepairRequest: refusal is nil if a RunState was published, and wraps ErrGone if none ever will be.
 func EncodeRepairReply(refusal error) ([]byte, error) {
-	m := &eventpb.RepairReply{Published: refusal == nil}
+	m := &eventpb.RepairReply{Published: refusal == nil, Gone: errors.Is(refusal, ErrGone)}
 	if refusal != nil {
 		m.Reason = refusal.Error()
 	}
 	return marshal("repair reply", m, Protobuf)
 }
 
-// DecodeRepairReply returns the refusal, if there is one.
-func DecodeRepairReply(data []byte, f Format) (refusal string, err error) {
+// DecodeRepairReply returns the refusal, if there is one; it wraps ErrGone if no RunState will ever be published.
+func DecodeRepairReply(data []byte, f Format) (refusal, err error) {
 	var m eventpb.RepairReply
 	if err := unmarshal("repair reply", data, f, &m); err != nil {
-		return "", err
+		return nil, err
 	}
-	if !m.GetPublished() && m.GetReason() == "" {
-		return "no reason given", nil
+	switch reason := fmt.Sprintf("refused: %.200s", cmp.Or(m.GetReason(), "no reason given")); {
+	case m.GetPublished():
+		return nil, nil
+	case m.GetGone():
+		return fmt.Errorf("%w: %s", ErrGone, reason), nil
+	default:
+		return errors.New(reason), nil
 	}
-	return m.GetReason(), nil
 }
 
 // EncodeVersionsRequest writes a VersionsRequest.
@@ -161,7 +173,7 @@ func DecodeVersions(data []byte, f Format) (*Versions, error) {
 		return nil, err
 	}
 	if m.GetReason() != "" {
-		return nil, fmt.Errorf("%w: versions refused: %s", ErrBroken, m.GetReason())
+		return nil, fmt.Errorf("%w: versions refused: %.200q", ErrBroken, m.GetReason())
 	}
 	runs := make([]RunVersion, 0, len(m.GetRuns()))
 	for _, r := range m.GetRuns() {

@@ -3,7 +3,7 @@
 //
 // Invariants (cited by the tests as E1...):
 //
-//	E1 A decoder never panics and never allocates more than a small multiple of its input, whatever the input.
+//	E1 A decoder never panics, refuses what is larger than the contract allows before it makes anything of it, and never allocates more than a small multiple of its input.
 //	E2 What a decoder accepts, the encoder writes so that decoding gives an equal value, in both codings.
 //	E3 An unknown field is ignored; an unknown enum value, a missing id or a range outside the limits is an error that names the field,
 //	   the value and what would be right.
@@ -91,6 +91,8 @@ type Heartbeat struct {
 	Publisher string
 	// Created is the birth of each stream by its name, as the publisher sees it; empty if it does not say.
 	Created map[string]time.Time
+	// History as in DeltaBatch.
+	History uint64
 }
 
 // Mark is the last acknowledged sequence of the delta stream for a partition.

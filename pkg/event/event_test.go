@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"strings"
@@ -108,9 +109,9 @@ func TestControlRoundTrip(t *testing.T) {
 	if got, err2 := DecodeVersions(data, Protobuf); err != nil || err2 != nil || !reflect.DeepEqual(got, list) {
 		t.Error(got, err, err2)
 	}
-	for _, refusal := range []error{nil, errors.New("not known")} {
+	for _, refusal := range []error{nil, errors.New("busy"), fmt.Errorf("%w: not known", ErrGone)} {
 		data, err = EncodeRepairReply(refusal)
-		if got, err2 := DecodeRepairReply(data, Protobuf); err != nil || err2 != nil || (got != "") != (refusal != nil) {
+		if got, err2 := DecodeRepairReply(data, Protobuf); err != nil || err2 != nil || (got != nil) != (refusal != nil) || errors.Is(got, ErrGone) != errors.Is(refusal, ErrGone) {
 			t.Error(got, err, err2)
 		}
 	}
@@ -278,6 +279,9 @@ func seeds[T any](f *testing.F, in *T, encode func(*T, Format) ([]byte, error)) 
 		f.Add(data[:len(data)/2], format == JSON)
 	}
 	f.Add(protowire.AppendTag(nil, 8, protowire.BytesType), false)
+	for name, data := range swollen(64) {
+		f.Add(data, strings.HasPrefix(name, "JSON"))
+	}
 }
 
 func formatFor(isJSON bool) Format {

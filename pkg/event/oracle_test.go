@@ -34,7 +34,7 @@ func generatedDeltas(data []byte, f Format) (batch *DeltaBatch, faults []error, 
 		}
 		batch.Digests = append(batch.Digests, Digest{Date: date, Runs: pb.GetRuns(), Hash: pb.GetHash()})
 	}
-	return batch, faults, nil
+	return batch, faults, checkBatch(batch, len(faults))
 }
 
 func deltaOf(m *eventpb.RunDelta) (d RunDelta, err error) {
@@ -98,6 +98,9 @@ func generatedState(data []byte, f Format) (*RunState, error) {
 	if rail.CheckToken(m.GetPattern()) != nil {
 		return nil, broken(kind, "pattern", fmt.Sprintf("%.80q", m.GetPattern()), "1 to 64 letters, digits, '-' or '_'")
 	}
+	if err = checkText(kind, "reason", s.Reason, MaxReason); err != nil {
+		return nil, err
+	}
 	if s.Version, err = versionOf(kind, m.GetVersion()); err != nil {
 		return nil, err
 	}
@@ -141,6 +144,9 @@ func bucketsOf(class string, in []*eventpb.Bucket) ([]inventory.Bucket, error) {
 	out := make([]inventory.Bucket, 0, len(in))
 	for i, b := range in {
 		field := fmt.Sprintf("%s.buckets[%d]", class, i)
+		if i >= inventory.MaxBuckets {
+			return nil, tooMany("state", class+".buckets", inventory.MaxBuckets)
+		}
 		if k := b.GetKind(); k < 0 || k > eventpb.BucketKind_COUNTS {
 			return nil, broken("state", field+".kind", k, "WINDOWS, POOL or COUNTS")
 		}
@@ -163,6 +169,9 @@ func bucketsOf(class string, in []*eventpb.Bucket) ([]inventory.Bucket, error) {
 func spansOf(bucket string, in []*eventpb.Span) ([]inventory.Span, error) {
 	out := make([]inventory.Span, 0, len(in))
 	for i, s := range in {
+		if i >= maxSpans {
+			return nil, tooMany("state", bucket+".spans", maxSpans)
+		}
 		from, to, err := stopsOf("state", bucket+".spans", s.GetFrom(), s.GetTo())
 		if err != nil {
 			return nil, fmt.Errorf("span %d: %w", i, err)
@@ -179,6 +188,9 @@ func spansOf(bucket string, in []*eventpb.Span) ([]inventory.Span, error) {
 func quotasOf(bucket string, in []*eventpb.Quota) ([]inventory.Quota, error) {
 	out := make([]inventory.Quota, 0, len(in))
 	for i, q := range in {
+		if i >= maxQuotas {
+			return nil, tooMany("state", bucket+".quotas", maxQuotas)
+		}
 		if q.GetFromFirst() > q.GetFromLast() || q.GetToFirst() > q.GetToLast() {
 			return nil, broken("state", fmt.Sprintf("%s.quotas[%d]", bucket, i), "a range that ends before it starts", "first <= last")
 		}

@@ -2,7 +2,9 @@ package event
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/yupiao/yupiao/pkg/event/eventpb"
 	"github.com/yupiao/yupiao/pkg/rail"
@@ -38,10 +40,47 @@ func DecodeNetwork(data []byte, f Format) (*timetable.Network, error) {
 		names := timetable.Names{Name: s.GetName(), Pinyin: s.GetPinyin(), Initials: s.GetInitials(), Other: s.GetNames()}
 		n.Stations = append(n.Stations, timetable.Station{Code: rail.StationCode(s.GetCode()), City: rail.CityCode(s.GetCity()), Names: names})
 	}
+	if err := checkTexts("network", "timezone", n.Timezone, "currency", n.Currency); err != nil {
+		return nil, err
+	}
 	if err := n.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: network: %w", ErrBroken, err)
 	}
+	if err := checkPlaces(n); err != nil {
+		return nil, err
+	}
 	return n, nil
+}
+
+// checkPlaces reports the first place whose names are no names.
+func checkPlaces(n *timetable.Network) error {
+	for i := range n.Cities {
+		if err := checkNames(fmt.Sprintf("cities[%d]", i), &n.Cities[i].Names); err != nil {
+			return err
+		}
+	}
+	for i := range n.Stations {
+		if err := checkNames(fmt.Sprintf("stations[%d]", i), &n.Stations[i].Names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkNames(place string, n *timetable.Names) error {
+	const kind = "network"
+	if err := checkTexts(kind, place+".name", n.Name, place+".pinyin", n.Pinyin, place+".initials", n.Initials); err != nil {
+		return err
+	}
+	if len(n.Other) > maxNames {
+		return tooMany(kind, place+".names", maxNames)
+	}
+	for _, lang := range slices.Sorted(maps.Keys(n.Other)) { // of two that are wrong always the same is named
+		if err := checkTexts(kind, place+".names", lang, place+".names", n.Other[lang]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // EncodePattern writes a Pattern.
@@ -69,6 +108,9 @@ func DecodePattern(data []byte, f Format) (*timetable.Pattern, error) {
 	if err := unmarshal(kind, data, f, &m); err != nil {
 		return nil, err
 	}
+	if err := checkTexts(kind, "train", m.GetTrain(), "category", m.GetCategory()); err != nil {
+		return nil, err
+	}
 	p := &timetable.Pattern{ID: rail.PatternID(m.GetId()), Train: m.GetTrain(), Category: m.GetCategory()}
 	p.Stops = slices.Grow(p.Stops, len(m.GetStops()))
 	for i, s := range m.GetStops() {
@@ -89,11 +131,26 @@ func DecodePattern(data []byte, f Format) (*timetable.Pattern, error) {
 	if err := p.Validate(); err != nil {
 		return nil, fmt.Errorf("%w: pattern: %w", ErrBroken, err)
 	}
+	if id := p.ContentID(); id != p.ID && isHash(p.ID) {
+		return nil, broken(kind, "id", p.ID, fmt.Sprintf("%s, which is the hash of its content, or an id that is not of 32 hexadecimal digits", id))
+	}
 	return p, nil
+}
+
+// isHash reports whether an id looks as ContentID makes them. A publisher that names its patterns in another way vouches for their content by itself.
+func isHash(id rail.PatternID) bool {
+	return len(id) == 32 && strings.Trim(string(id), "0123456789abcdef") == ""
 }
 
 func patternStopOf(i int, s *eventpb.Stop) (stop timetable.Stop, err error) {
 	stop = timetable.Stop{Station: rail.StationCode(s.GetStation()), NoBoarding: s.GetNoBoarding(), NoAlighting: s.GetNoAlighting(), Train: s.GetTrain()}
+	field := fmt.Sprintf("stops[%d].", i)
+	if rail.CheckToken(s.GetStation()) != nil {
+		return stop, broken("pattern", field+"station", fmt.Sprintf("%.80q", s.GetStation()), "1 to 64 letters, digits, '-' or '_'")
+	}
+	if err := checkTexts("pattern", field+"train", s.GetTrain()); err != nil {
+		return stop, err
+	}
 	if stop.Arrive, err = minutesOf("pattern", fmt.Sprintf("stops[%d].arrive", i), s.GetArrive()); err != nil {
 		return stop, err
 	}

@@ -9,12 +9,15 @@ import (
 )
 
 // Deltas reads a DeltaBatch. A delta that is broken by itself is left out and reported among the faults, so that it does not take its neighbours along: its run
-// will show a gap. An error means that nothing of the message could be read. All errors wrap ErrBroken. Batch and faults hold until the next call.
+// will show a gap. An error means that nothing of the message could be read, or too little of it. All errors wrap ErrBroken. Batch and faults hold until the next call.
 func (d *Decoder) Deltas(data []byte, f Format) (batch *DeltaBatch, faults []error, err error) {
 	if f == JSON {
-		if data, err = binary("deltas", data, &eventpb.DeltaBatch{}); err != nil {
-			return nil, nil, err
-		}
+		data, err = binary("deltas", data, &eventpb.DeltaBatch{})
+	} else {
+		err = fit("deltas", data, f)
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	d.batch = DeltaBatch{Deltas: d.batch.Deltas[:0], Digests: d.batch.Digests[:0]}
 	d.adjusts, d.faults = d.adjusts[:0], d.faults[:0]
@@ -22,10 +25,24 @@ func (d *Decoder) Deltas(data []byte, f Format) (batch *DeltaBatch, faults []err
 	if err != nil {
 		odd = unreadable("deltas", err)
 	}
+	if odd == nil {
+		odd = checkBatch(&d.batch, len(d.faults))
+	}
 	if odd != nil {
 		return nil, nil, odd
 	}
 	return &d.batch, d.faults, nil
+}
+
+// checkBatch says what makes a batch void beside its parts, so many of which are broken.
+func checkBatch(b *DeltaBatch, faults int) error {
+	if faults > maxFaults {
+		return tooMany("deltas", "broken ones in one message", maxFaults)
+	}
+	if err := checkText("deltas", "publisher", b.Publisher, maxName); err != nil {
+		return err
+	}
+	return checkHistory("deltas", b.History)
 }
 
 // readBatch reads a message into d.batch and d.faults. Odd is what makes a message void that can be read; err says that it cannot be read.
@@ -81,6 +98,10 @@ func (d *Decoder) delta(data []byte, i int) error {
 	}
 	if w.err != nil {
 		return w.err
+	}
+	if len(d.faults) > maxFaults {
+		d.adjusts = d.adjusts[:m.from] // the message is void: what is said of it has to be said only so often
+		return nil
 	}
 	if err := d.take(&m); err != nil {
 		d.adjusts = d.adjusts[:m.from]

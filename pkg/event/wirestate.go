@@ -14,9 +14,12 @@ func (d *Decoder) State(data []byte, f Format) (*RunState, error) {
 	const kind = "state"
 	var err error
 	if f == JSON {
-		if data, err = binary(kind, data, &eventpb.RunState{}); err != nil {
-			return nil, err
-		}
+		data, err = binary(kind, data, &eventpb.RunState{})
+	} else {
+		err = fit(kind, data, f)
+	}
+	if err != nil {
+		return nil, err
 	}
 	d.state = RunState{Classes: d.state.Classes[:0]}
 	d.buckets, d.spans, d.quotas = d.buckets[:0], d.spans[:0], d.quotas[:0]
@@ -100,7 +103,13 @@ func (d *Decoder) complete(m *wireState) (err error) {
 	if s.Pattern, err = d.pattern(kind, m.pattern); err != nil {
 		return err
 	}
-	s.Version, s.Reason = m.version, d.text(m.reason)
+	if len(m.reason) > 0 {
+		s.Reason = d.text(m.reason)
+	}
+	if err := checkText(kind, "reason", s.Reason, MaxReason); err != nil {
+		return err
+	}
+	s.Version = m.version
 	if err := checkVersion(kind, s.Version); err != nil {
 		return err
 	}
@@ -151,7 +160,7 @@ func (d *Decoder) readClass(data []byte, i int) (odd, err error) {
 		case 2<<3 | bytesType:
 			m, err := d.readBucket(w.bytes(), at)
 			w.fail(err)
-			if odd == nil && w.err == nil {
+			if odd == nil && w.err == nil && i < rail.MaxClasses {
 				odd = d.bucket(&m, at)
 			}
 			at.bucket++
@@ -233,6 +242,8 @@ func (d *Decoder) readBucket(data []byte, at place) (m wireBucket, err error) {
 // bucket puts a bucket on the slab, or says what is wrong with it.
 func (d *Decoder) bucket(m *wireBucket, at place) error {
 	switch {
+	case at.bucket >= inventory.MaxBuckets:
+		return tooMany("state", at.ofClass()+".buckets", inventory.MaxBuckets)
 	case m.kind < 0 || m.kind > eventpb.BucketKind_COUNTS:
 		return broken("state", at.ofBucket()+".kind", m.kind, "WINDOWS, POOL or COUNTS")
 	case m.capacity > rail.MaxCount:
@@ -273,6 +284,9 @@ func readSpan(data []byte) (m wireSpan, err error) {
 
 // span puts the i-th span of a bucket on the slab, or says what is wrong with it.
 func (d *Decoder) span(m wireSpan, at place, i int) error {
+	if i >= maxSpans {
+		return tooMany("state", at.ofBucket()+".spans", maxSpans)
+	}
 	if !areStops(m.from, m.to) {
 		return fmt.Errorf("span %d: %w", i, brokenStops("state", at.ofBucket()+".spans", m.from, m.to))
 	}
@@ -307,6 +321,9 @@ func readQuota(data []byte) (m wireQuota, err error) {
 
 // quota puts the i-th quota of a bucket on the slab, or says what is wrong with it.
 func (d *Decoder) quota(m wireQuota, at place, i int) error {
+	if i >= maxQuotas {
+		return tooMany("state", at.ofBucket()+".quotas", maxQuotas)
+	}
 	if m.fromFirst > m.fromLast || m.toFirst > m.toLast {
 		return broken("state", fmt.Sprintf("%s.quotas[%d]", at.ofBucket(), i), "a range that ends before it starts", "first <= last")
 	}

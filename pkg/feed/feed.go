@@ -5,20 +5,23 @@
 //
 //	P1 Deltas of one run are published in Revision order, each after the change is committed, at least once.
 //	P2 A RunState is published when a run opens, whenever something other than an adjust changes, every StateEvery deltas, and long
-//	   before the run's oldest delta not covered by a RunState leaves the delta stream: state + retained deltas always reach the present.
+//	   before the run's oldest delta not covered by a RunState leaves the delta stream: state + retained deltas always reach the present. All states, the network and
+//	   the patterns are published again, slowly and without end, for what nobody noticed.
 //	P3 One publisher is in charge of a partition at a time. Taking charge moves the partition's last sequence, so that the next
 //	   publish of the former one is refused by the server (expected last sequence): it is fenced off, not merged.
 //	P4 Every change of a Version passes through the delta stream. One that is no sum of adjusts is a restated delta, right after its
 //	   RunState. So the delta stream alone orders and proves all versions, and marks of it prove freshness.
 //	P5 A heartbeat's time advances only as far as the backend says that every committed change was acknowledged.
 //	P6 A stream that vanished, was recreated or rolled back is noticed and everything is published again. Until that is done there is no
-//	   heartbeat, and from then on the batches say how often it was.
+//	   heartbeat, and from then on batches and heartbeats say how often it was, whoever publishes. Whoever takes charge and finds that it was more often than
+//	   its bookmark says does it once more: who did it may have been deposed, and not have known all.
 //
 // JetStream is a transport that can be rebuilt, never the record: an acknowledged message may still be lost by a crash of its servers.
 package feed
 
 import (
-	"context"
+	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -42,6 +45,8 @@ var (
 	ErrDiverged = errors.New("stream diverged")
 	// ErrStream: a stream is missing or its limits are not those of the contract.
 	ErrStream = errors.New("unfit stream")
+	// ErrDenied: the servers do not let this connection's user do that.
+	ErrDenied = errors.New("not permitted")
 )
 
 // DeltaStream is the stream whose sequences are marks in heartbeats and positions.
@@ -66,9 +71,20 @@ const (
 	headerContentType = "Content-Type"
 )
 
+// streams are those of the feed, in the order in which they are to be read (R6 of package replica).
+var streams = []string{streamReference, streamState, streamDelta}
+
 func stateSubject(run rail.RunID) string { return subjectState + run.String() }
 
 func deltaSubject(p rail.Partition) string { return subjectDelta + strconv.Itoa(int(p)) }
+
+// StatePosition is where a run's last RunState is: the stream keeps no other.
+func StatePosition(run rail.RunID) Position { return Position{Subject: stateSubject(run)} }
+
+// DeltaPosition is where a message of deltas is.
+func DeltaPosition(p rail.Partition, sequence uint64) Position {
+	return Position{deltaSubject(p), sequence}
+}
 
 // runOfSubject is the run of a state subject.
 func runOfSubject(subject string) (rail.RunID, error) {
@@ -102,14 +118,41 @@ type Options struct {
 	Name string
 	// Credentials is the path of a NATS credentials file; empty for none.
 	Credentials string
+	// User and Password log in to servers that know them so; empty for none.
+	User, Password string
+	// TLS, if any of it is set, is wanted of the servers.
+	TLS TLS
+	// Domain is that of JetStream; empty for the servers' own.
+	Domain string
 	// OnState, if set, is told when the connection is lost (err set) and back (err nil).
 	OnState func(err error)
+	// OnTrouble, if set, is told of what ends nothing by itself, such as that the server does not permit something (ErrDenied).
+	OnTrouble func(err error)
+}
+
+// TLS is how servers prove who they are, and a client to them: paths of PEM files.
+type TLS struct {
+	// CA holds the certificates that those of the servers must go back to; empty: the system's.
+	CA string
+	// Certificate and Key are the client's own; both or none.
+	Certificate, Key string
+}
+
+func (t TLS) options() (all []nats.Option) {
+	if t.CA != "" {
+		all = append(all, nats.RootCAs(t.CA))
+	}
+	if t.Certificate != "" {
+		all = append(all, nats.ClientCert(t.Certificate, t.Key))
+	}
+	return all
 }
 
 // Conn is a connection to the feed. It reconnects for ever. Safe for concurrent use.
 type Conn struct {
-	nc *nats.Conn
-	js jetstream.JetStream
+	nc      *nats.Conn
+	js      jetstream.JetStream
+	denials denials
 }
 
 // Connect opens a connection. It fails if no server answers within a few seconds.
@@ -124,6 +167,20 @@ func Connect(o Options) (*Conn, error) {
 	if o.Credentials != "" {
 		opts = append(opts, nats.UserCredentials(o.Credentials))
 	}
+	if o.User != "" {
+		opts = append(opts, nats.UserInfo(o.User, o.Password))
+	}
+	opts = append(opts, o.TLS.options()...)
+	c := &Conn{}
+	opts = append(opts, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		c.denials.tell(err)
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			err = fmt.Errorf("%w: %w", ErrDenied, err)
+		}
+		if o.OnTrouble != nil {
+			o.OnTrouble(err)
+		}
+	}))
 	if o.OnState != nil {
 		opts = append(opts,
 			nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -138,14 +195,36 @@ func Connect(o Options) (*Conn, error) {
 		if text := new(url.Error); errors.As(err, &text) {
 			err = text.Err // the other words are the URL
 		}
-		return nil, fmt.Errorf("connect to NATS at %q: %w", Redacted(o.URL), err)
+		return nil, fmt.Errorf("connect to NATS at %q: %w%s", Redacted(o.URL), err, o.advice(err))
 	}
-	js, err := jetstream.New(nc)
+	c.nc = nc
+	if o.Domain == "" {
+		c.js, err = jetstream.New(nc)
+	} else {
+		c.js, err = jetstream.NewWithDomain(nc, o.Domain)
+	}
 	if err != nil {
 		nc.Close()
 		return nil, fmt.Errorf("open JetStream: %w", err)
 	}
-	return &Conn{nc: nc, js: js}, nil
+	return c, nil
+}
+
+// advice is what to look at when nobody is let in.
+func (o Options) advice(err error) string {
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return fmt.Sprintf(": the server does not know user %q with this password, or these credentials", o.User)
+	case errors.As(err, &unknown):
+		return fmt.Sprintf(": the server's certificate does not go back to %s", cmp.Or(o.TLS.CA, "an authority that the system knows"))
+	case errors.As(err, &name):
+		return ": the server's certificate is not of the host in its URL"
+	case errors.Is(err, nats.ErrSecureConnWanted):
+		return ": the settings want TLS, and the server has none"
+	}
+	return ""
 }
 
 // Redacted is a list of servers, separated by commas, as it may be shown: without passwords and tokens.
@@ -195,48 +274,4 @@ func (l Limits) orDefault() Limits {
 		l.Replicas = 1
 	}
 	return l
-}
-
-// configs are the streams as the contract wants them. File storage always: a memory stream with a long sparse range of sequences stalls its
-// publishers whenever a reader starts (nats-server issue 7821).
-func (l Limits) configs() []jetstream.StreamConfig {
-	base := jetstream.StreamConfig{Storage: jetstream.FileStorage, Replicas: l.Replicas, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld}
-	reference, state, delta := base, base, base
-	reference.Name, reference.Subjects = streamReference, []string{subjectNetwork, subjectPattern + "*"}
-	reference.MaxMsgsPerSubject, reference.AllowDirect = 1, true
-	state.Name, state.Subjects = streamState, []string{subjectState + "*.*"}
-	state.MaxMsgsPerSubject, state.AllowDirect, state.AllowMsgTTL = 1, true, true
-	delta.Name, delta.Subjects = streamDelta, []string{subjectDelta + "*"}
-	delta.MaxAge, delta.MaxMsgsPerSubject = l.DeltaAge, -1
-	return []jetstream.StreamConfig{reference, state, delta}
-}
-
-// ensureStreams creates the streams or brings their limits up to date.
-func (c *Conn) ensureStreams(ctx context.Context, l Limits) error {
-	for _, cfg := range l.orDefault().configs() {
-		if _, err := c.js.CreateOrUpdateStream(ctx, cfg); err != nil {
-			return fmt.Errorf("%w: create %s: %w", ErrStream, cfg.Name, err)
-		}
-	}
-	return nil
-}
-
-// checkStream looks a stream up and holds it to the contract, without changing it.
-func (c *Conn) checkStream(ctx context.Context, want jetstream.StreamConfig) (jetstream.Stream, error) {
-	s, err := c.js.Stream(ctx, want.Name)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w (the publisher creates it)", ErrStream, want.Name, err)
-	}
-	got := s.CachedInfo().Config
-	switch {
-	case got.Storage != jetstream.FileStorage:
-		return nil, fmt.Errorf("%w: %s: storage is %s; want file", ErrStream, want.Name, got.Storage)
-	case got.MaxMsgsPerSubject != want.MaxMsgsPerSubject:
-		return nil, fmt.Errorf("%w: %s: max_msgs_per_subject is %d; want %d", ErrStream, want.Name, got.MaxMsgsPerSubject, want.MaxMsgsPerSubject)
-	case want.AllowDirect && !got.AllowDirect:
-		return nil, fmt.Errorf("%w: %s: allow_direct is false; want true", ErrStream, want.Name)
-	case want.MaxAge == 0 && got.MaxAge != 0:
-		return nil, fmt.Errorf("%w: %s: max_age is %s; want none", ErrStream, want.Name, got.MaxAge)
-	}
-	return s, nil
 }

@@ -208,6 +208,82 @@ func TestBookmark(t *testing.T) {
 	}
 }
 
+// P6: a stream that fell back far is as good as any when everything was published again, though it is not nearly as long as it was: heartbeats go on, while changes do.
+func TestLongStreamFallsBack(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+	bookmark := l.publisher.Bookmark()
+	mark := bookmark[feed.DeltaStream]
+	mark.Last = 1 << 40
+	bookmark[feed.DeltaStream] = mark
+	next, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: bookmark, HealEvery: time.Hour})
+	l.must(err)
+	l.must(next.Network(t.Context(), testkit.Network()))
+	l.must(next.Patterns(t.Context(), []*timetable.Pattern{l.pattern}))
+	next.Complete(time.Now())
+	heard := make(chan *nats.Msg, 1000)
+	_, err = l.plain.ChanSubscribe("yupiao.v1.heartbeat", heard)
+	l.must(err)
+	l.must(l.plain.Flush())
+	l.publisher = next
+	l.serve()
+	testkit.Eventually(t, "a heartbeat", func() bool {
+		l.must(next.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
+		return len(heard) > 0
+	})
+	if b := next.Bookmark()[feed.DeltaStream]; b.Owed || b.History == 0 {
+		t.Errorf("the bookmark says %+v", b)
+	}
+}
+
+// P6: a train that left its origin yesterday is on its way, and on sale at its later stops: its state, too, comes back after its stream was lost, however many digests have left its day out.
+func TestYesterdaysRunsAreFilledAgain(t *testing.T) {
+	overnight := testkit.Pattern("Z1", rail.Day-10)
+	ledger := testkit.NewLedger(overnight)
+	l := newLineOf(t, feed.PublisherOptions{DigestEvery: 10 * time.Millisecond, HealEvery: time.Hour}, ledger, ledger)
+	l.must(l.publisher.Patterns(t.Context(), []*timetable.Pattern{overnight}))
+	location, err := time.LoadLocation(testkit.Network().Timezone)
+	l.must(err)
+	l.run = rail.RunID{Date: rail.DateOf(time.Now(), location) - 1, Trip: "Z1"}
+	today := rail.RunID{Date: l.run.Date + 1, Trip: "Z1"}
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Open(today, 1)}))
+	l.serve()
+	testkit.Eventually(t, "digests", func() bool { return l.publisher.Stats().Digests >= 20 })
+	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
+	testkit.Eventually(t, "everything to be published again", func() bool { return l.publisher.Bookmark()[feed.DeltaStream].History > 0 })
+	if s, _ := l.state(); s == nil {
+		t.Errorf("the state of %s has not come back", l.run)
+	}
+}
+
+// patient is a link that notes how long publishing everything again may take.
+type patient struct {
+	*feed.Conn
+	bounded chan bool
+}
+
+func (p patient) Ensure(ctx context.Context, l feed.Limits) error {
+	_, bounded := ctx.Deadline()
+	p.bounded <- bounded
+	return p.Conn.Ensure(ctx, l)
+}
+
+// P6: publishing everything again has no end but its own: with one, a country that is large, or an authority that is slow, would begin anew each time, and prove nothing for ever.
+func TestRepublishTakesItsTime(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	link := patient{testkit.Conn(t, l.server), make(chan bool, 100)}
+	mark := l.publisher.Bookmark()
+	mark[feed.DeltaStream] = feed.StreamMark{Created: mark[feed.DeltaStream].Created, Owed: true}
+	next, err := feed.NewPublisher(t.Context(), link, l.ledger, feed.PublisherOptions{Bookmark: mark})
+	l.must(err)
+	<-link.bounded // of the beginning
+	l.publisher = next
+	l.serve()
+	if <-link.bounded {
+		t.Error("publishing everything again is bounded by a time")
+	}
+}
+
 // P2: a state follows every StateEvery deltas, and long before a delta that it does not cover leaves the stream.
 func TestStatesFollow(t *testing.T) {
 	for name, o := range map[string]feed.PublisherOptions{"by number": {StateEvery: 5}, "by age": {Limits: feed.Limits{DeltaAge: 2 * time.Second}, DigestEvery: time.Hour, HealEvery: time.Hour}} {
@@ -328,13 +404,50 @@ func TestStreamIsFilledAgain(t *testing.T) {
 	if s, _ := l.state(); s == nil || !h.Created["YUPIAO_STATE"].Equal(stream.CachedInfo().Created) {
 		t.Errorf("a heartbeat %+v with the state %+v", h, s)
 	}
-	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
-	delta, err := l.js.Stream(t.Context(), "YUPIAO_DELTA")
+	if h.History != 1 {
+		t.Errorf("a heartbeat of history %d", h.History)
+	}
+	l.histories(1, l.publisher.Name())
+	bookmark := l.publisher.Bookmark()
+	if b := bookmark[feed.DeltaStream]; b.History != 1 || b.Owed {
+		t.Errorf("the bookmark says %+v", b)
+	}
+	next, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: bookmark}) // it finds the history in the stream
 	l.must(err)
-	last, err := delta.GetLastMsgForSubject(t.Context(), fmt.Sprint("yupiao.v1.delta.", l.run.Partition()))
+	l.histories(1, next.Name())
+	if next.Bookmark()[feed.DeltaStream].Owed {
+		t.Error("a publisher that knows the history owes something")
+	}
+	former := bookmark[feed.DeltaStream]
+	former.History = 0 // somebody has published everything again since, who may not have known all
+	bookmark[feed.DeltaStream] = former
+	later, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: bookmark})
 	l.must(err)
-	if batch, _, err := new(event.Decoder).Deltas(last.Data, event.Protobuf); err != nil || batch.History != 1 {
-		t.Errorf("then a batch of history %d, %v", batch.History, err)
+	if !later.Bookmark()[feed.DeltaStream].Owed {
+		t.Error("a history above the bookmark's is no debt")
+	}
+	bookmark[feed.DeltaStream] = feed.StreamMark{Created: bookmark[feed.DeltaStream].Created, History: 5, Owed: true}
+	last, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: bookmark})
+	l.must(err)
+	l.publisher = last
+	l.serve()
+	testkit.Eventually(t, "the debt of the one before to be paid", func() bool {
+		return last.Bookmark()[feed.DeltaStream].History == 6 && !last.Bookmark()[feed.DeltaStream].Owed
+	})
+	l.histories(6, last.Name())
+}
+
+// histories holds the last batch of every partition to a history, and its publisher's name.
+func (l *line) histories(want uint64, publisher string) {
+	l.t.Helper()
+	delta, err := l.js.Stream(l.t.Context(), "YUPIAO_DELTA")
+	l.must(err)
+	for p := range rail.Partitions {
+		last, err := delta.GetLastMsgForSubject(l.t.Context(), fmt.Sprint("yupiao.v1.delta.", p))
+		l.must(err)
+		if batch, _, err := new(event.Decoder).Deltas(last.Data, event.Protobuf); err != nil || batch.History != want || batch.Publisher != publisher {
+			l.t.Errorf("partition %d: a batch of %s with history %d, %v; want %d", p, batch.Publisher, batch.History, err, want)
+		}
 	}
 }
 
@@ -343,7 +456,7 @@ func TestRequests(t *testing.T) {
 	l := newLine(t, feed.PublisherOptions{})
 	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Sell(l.run, 4)}))
 	l.serve()
-	ask := func(run rail.RunID) string {
+	ask := func(run rail.RunID) error {
 		data, err := event.EncodeRepairRequest(event.RepairRequest{Run: run})
 		l.must(err)
 		var reply *nats.Msg
@@ -355,13 +468,13 @@ func TestRequests(t *testing.T) {
 		l.must(err)
 		return refusal
 	}
-	if refusal := ask(l.run); refusal != "" {
+	if refusal := ask(l.run); refusal != nil {
 		t.Error(refusal)
 	}
 	if s, _ := l.state(); s.Version.Revision != 2 {
 		t.Errorf("after a repair the state is %s", s.Version)
 	}
-	if refusal := ask(rail.RunID{Date: l.run.Date, Trip: "G99"}); !strings.Contains(refusal, "G99 is not known") {
+	if refusal := ask(rail.RunID{Date: l.run.Date, Trip: "G99"}); !errors.Is(refusal, event.ErrGone) || !strings.Contains(refusal.Error(), "G99 is not known") {
 		t.Error(refusal)
 	}
 	for _, subject := range []string{"yupiao.v1.repair", "yupiao.v1.versions"} {
@@ -408,6 +521,10 @@ func (r *recorder) Broken(_ rail.Partition, events int, where feed.Position, err
 		r.broken = append(r.broken, fmt.Sprintf("%d on %s at %d: %v", events, where.Subject, where.Sequence, err))
 	})
 }
+func (r *recorder) Spoiled(p rail.Partition, _ rail.RunID, where feed.Position, err error) {
+	r.Broken(p, 1, where, err)
+}
+func (r *recorder) Gone(rail.Partition, rail.RunID)     {}
 func (r *recorder) Tick(rail.Partition, uint64)         {}
 func (r *recorder) Heartbeat(*event.Heartbeat) error    { return nil }
 func (r *recorder) Loaded(uint64, map[string]time.Time) { r.note(func() { r.loaded = true }) }

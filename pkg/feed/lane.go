@@ -5,15 +5,21 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/rail"
 )
 
 func (r *Reader) lane(p rail.Partition) chan item { return r.lanes[int(p)%len(r.lanes)] }
 
+// maxWaiting is the most bytes of messages between the streams and the lanes: a burst of a country's states is a tenth of it.
+const maxWaiting = 64 << 20
+
+func (it *item) weight() int64 { return int64(min(len(it.data), maxWaiting)) }
+
 func (r *Reader) enqueue(ctx context.Context, it item) error {
+	if err := r.waiting.Acquire(ctx, it.weight()); err != nil {
+		return err
+	}
 	select {
 	case r.lane(it.partition) <- it:
 		return nil
@@ -31,6 +37,7 @@ func (r *Reader) work(ctx context.Context, lane chan item) error {
 			return ctx.Err()
 		case it := <-lane:
 			r.do(decoder, &it)
+			r.waiting.Release(it.weight())
 		}
 	}
 }
@@ -52,11 +59,14 @@ func (r *Reader) doState(decoder *event.Decoder, it *item) {
 		err = fmt.Errorf("%w: state: run %s does not belong on subject %s", event.ErrBroken, state.Run, it.position.Subject)
 	}
 	if err != nil {
-		r.sink.Broken(it.partition, 1, it.position, err)
+		r.sink.Spoiled(it.partition, it.run, it.position, err)
 		return
 	}
 	r.sink.State(it.partition, state)
 }
+
+// worded is how many faults of a message are put into words.
+const worded = 3
 
 func (r *Reader) doDeltas(decoder *event.Decoder, it *item) {
 	batch, faults, err := decoder.Deltas(it.data, it.format)
@@ -64,17 +74,20 @@ func (r *Reader) doDeltas(decoder *event.Decoder, it *item) {
 		r.sink.Broken(it.partition, 1, it.position, err)
 		batch = &event.DeltaBatch{} // it was read, whatever it was: the position moves on, its runs will show a gap
 	}
+	astray := 0
 	kept := batch.Deltas[:0]
 	for _, d := range batch.Deltas {
 		if p := d.Run.Partition(); p != it.partition {
-			faults = append(faults, fmt.Errorf("%w: delta: run %s belongs to partition %d", event.ErrBroken, d.Run, p))
+			if astray++; astray <= worded {
+				faults = append(faults, fmt.Errorf("%w: delta: run %s belongs to partition %d", event.ErrBroken, d.Run, p))
+			}
 			continue
 		}
 		kept = append(kept, d)
 	}
 	batch.Deltas = kept
-	if len(faults) > 0 {
-		r.sink.Broken(it.partition, len(faults), it.position, errors.Join(faults[:min(len(faults), 3)]...))
+	if broken := len(faults) + max(astray-worded, 0); broken > 0 {
+		r.sink.Broken(it.partition, broken, it.position, errors.Join(faults[:min(len(faults), worded)]...))
 	}
 	r.sink.Deltas(it.partition, batch, it.position.Sequence)
 }
@@ -112,28 +125,20 @@ func (r *Reader) tick(ctx context.Context) error {
 
 // FetchState reads a run's last RunState from the stream and hands it over in its turn. A stale copy does no harm: the sink compares Versions.
 func (r *Reader) FetchState(ctx context.Context, run rail.RunID) error {
-	stream, err := r.conn.js.Stream(ctx, streamState)
+	msg, err := r.link.LastOn(ctx, streamState, stateSubject(run))
 	if err != nil {
 		return fmt.Errorf("fetch state of %s: %w", run, err)
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, stateSubject(run))
-	if err != nil {
-		return fmt.Errorf("fetch state of %s: %w", run, err)
-	}
-	return r.handOverState(ctx, msg.Subject, msg.Data, event.FormatOf(msg.Header.Get(headerContentType)), msg.Sequence)
+	return r.handOverState(ctx, msg)
 }
 
 // FetchPattern reads a pattern from the stream and hands it over.
 func (r *Reader) FetchPattern(ctx context.Context, id rail.PatternID) error {
-	stream, err := r.conn.js.Stream(ctx, streamReference)
+	msg, err := r.link.LastOn(ctx, streamReference, subjectPattern+string(id))
 	if err != nil {
 		return fmt.Errorf("fetch pattern %s: %w", id, err)
 	}
-	msg, err := stream.GetLastMsgForSubject(ctx, subjectPattern+string(id))
-	if err != nil {
-		return fmt.Errorf("fetch pattern %s: %w", id, err)
-	}
-	pattern, err := event.DecodePattern(msg.Data, event.FormatOf(msg.Header.Get(headerContentType)))
+	pattern, err := event.DecodePattern(msg.Data, msg.Format)
 	if err != nil {
 		return fmt.Errorf("fetch pattern %s: %w", id, err)
 	}
@@ -141,29 +146,32 @@ func (r *Reader) FetchPattern(ctx context.Context, id rail.PatternID) error {
 	return nil
 }
 
-// AskState asks the publisher to publish a run's present RunState. It comes through the stream.
+// AskState asks the publisher to publish a run's present RunState. It comes through the stream. If none will ever come the sink is told, and the error wraps event.ErrGone.
 func (r *Reader) AskState(ctx context.Context, run rail.RunID, held rail.Version) error {
 	data, err := event.EncodeRepairRequest(event.RepairRequest{Run: run, Held: held})
 	if err != nil {
 		return err
 	}
-	answer, err := r.conn.nc.RequestWithContext(ctx, subjectRepair, data)
+	answer, err := r.link.Ask(ctx, subjectRepair, data)
 	if err != nil {
 		return fmt.Errorf("ask for the state of %s: %w", run, err)
 	}
-	refusal, err := event.DecodeRepairReply(answer.Data, formatOf(answer))
+	refusal, err := event.DecodeRepairReply(answer.Data, answer.Format)
 	if err != nil {
 		return err
 	}
-	if refusal != "" {
-		return fmt.Errorf("ask for the state of %s: refused: %s", run, refusal)
+	if refusal != nil {
+		err = fmt.Errorf("ask for the state of %s: %w", run, refusal)
 	}
-	return nil
+	if errors.Is(err, event.ErrGone) {
+		return errors.Join(err, r.inLane(ctx, run.Partition(), func() { r.sink.Gone(run.Partition(), run) }))
+	}
+	return err
 }
 
 // AskVersions asks the publisher for the versions behind a digest and hands them over in their turn.
 func (r *Reader) AskVersions(ctx context.Context, p rail.Partition, date rail.Date) error {
-	versions, err := r.conn.Versions(ctx, p, date)
+	versions, err := askVersions(ctx, r.link, p, date)
 	if err != nil {
 		return err
 	}
@@ -172,16 +180,20 @@ func (r *Reader) AskVersions(ctx context.Context, p rail.Partition, date rail.Da
 
 // Versions asks the publisher for the versions of a partition's runs on a service date.
 func (c *Conn) Versions(ctx context.Context, p rail.Partition, date rail.Date) (*event.Versions, error) {
+	return askVersions(ctx, c, p, date)
+}
+
+func askVersions(ctx context.Context, link Link, p rail.Partition, date rail.Date) (*event.Versions, error) {
 	data, err := event.EncodeVersionsRequest(event.VersionsRequest{Partition: p, Date: date})
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.nc.RequestWithContext(ctx, subjectVersions, data)
+	answer, err := link.Ask(ctx, subjectVersions, data)
 	if err != nil {
 		return nil, fmt.Errorf("ask for versions of %s: %w", date, err)
 	}
-	return event.DecodeVersions(answer.Data, formatOf(answer))
+	return event.DecodeVersions(answer.Data, answer.Format)
 }
 
 // IsMissing reports whether an error of FetchState or FetchPattern says that the stream has no such message.
-func IsMissing(err error) bool { return errors.Is(err, jetstream.ErrMsgNotFound) }
+func IsMissing(err error) bool { return errors.Is(err, ErrNoMessage) }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/offer"
 )
@@ -18,7 +16,7 @@ func (p *Publisher) Outcome(o offer.Outcome) error {
 	if err != nil {
 		return err
 	}
-	if err := p.conn.nc.Publish(subjectOutcome, data); err != nil {
+	if err := p.link.Tell(subjectOutcome, data); err != nil {
 		return fmt.Errorf("publish outcome: %w", err)
 	}
 	p.stats.outcomes.Add(1)
@@ -29,8 +27,8 @@ func (p *Publisher) Outcome(o offer.Outcome) error {
 // the subscription; broken is told where a message came and what is wrong with it, and the next one goes on. A lost connection loses what
 // was sent meanwhile. The error says that the subscription failed.
 func Outcomes(ctx context.Context, conn *Conn, take func(offer.Outcome), broken func(where Position, err error)) error {
-	sub, err := conn.nc.Subscribe(subjectOutcome, func(m *nats.Msg) {
-		o, err := event.DecodeOutcome(m.Data, formatOf(m))
+	stop, err := conn.Subscribe(subjectOutcome, func(m Message) {
+		o, err := event.DecodeOutcome(m.Data, m.Format)
 		if err != nil {
 			broken(Position{Subject: m.Subject}, err)
 			return
@@ -38,9 +36,9 @@ func Outcomes(ctx context.Context, conn *Conn, take func(offer.Outcome), broken 
 		take(*o)
 	})
 	if err != nil {
-		return fmt.Errorf("subscribe to %s: %w", subjectOutcome, err)
+		return err
 	}
 	<-ctx.Done()
-	_ = sub.Unsubscribe() // the connection may be gone already
+	stop()
 	return nil
 }

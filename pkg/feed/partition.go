@@ -8,9 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/rail"
 )
@@ -20,12 +17,33 @@ type partitionWriter struct {
 	publisher *Publisher
 	partition rail.Partition
 
-	sequence atomic.Uint64 // of the partition's last acknowledged message; written under mu
+	sequence atomic.Uint64 // of the partition's last acknowledged message; written by whoever has the turn
 
-	mu        sync.Mutex // guards what follows and the order of publishes
-	batch     uint64
+	turn    turn // guards what follows and the order of publishes
+	batch   uint64
+	claimed time.Time // when the server stored the claim
+
+	mu        sync.Mutex // guards what follows; written by whoever has the turn
 	published map[rail.Date]*publishedDay
+	through   uint64 // the message through which published tells
 }
+
+// turn is a lock that is held while a message is on its way to the server and back.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+// take waits for it, unless ctx ends first.
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) give() { <-t }
 
 // publishedDay is the last version of each run of a service date that went through the delta stream, and their digest, kept up to date: to sum it up anew would hold
 // the partition up for milliseconds.
@@ -36,24 +54,53 @@ type publishedDay struct {
 
 // claim takes charge: an empty batch moves the partition's last sequence. It starts again when the one in charge was faster.
 func (w *partitionWriter) claim(ctx context.Context) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if err := w.turn.take(ctx); err != nil {
+		return err
+	}
+	defer w.turn.give()
 	for {
-		_, last, err := w.last(ctx)
+		last, err := w.last(ctx)
 		if err != nil {
 			return err
 		}
-		w.sequence.Store(last)
-		if err := w.send(ctx, &event.DeltaBatch{}); !errors.Is(err, ErrFenced) {
+		w.sequence.Store(last.sequence)
+		if err := w.send(ctx, &event.DeltaBatch{}); err == nil {
+			return w.noteClaim(ctx)
+		} else if !errors.Is(err, ErrFenced) {
 			return err
 		}
 	}
 }
 
+// learn learns how often everything was published again by those before.
+func (w *partitionWriter) learn(ctx context.Context) error {
+	last, err := w.last(ctx)
+	raise(&w.publisher.history, last.history)
+	return err
+}
+
+// stamp publishes an empty batch, which tells the history.
+func (w *partitionWriter) stamp(ctx context.Context) error {
+	if err := w.turn.take(ctx); err != nil {
+		return err
+	}
+	defer w.turn.give()
+	return w.publish(ctx, &event.DeltaBatch{})
+}
+
+// noteClaim notes when the claim was stored: whatever is later and not ours is of somebody who took charge after us.
+func (w *partitionWriter) noteClaim(ctx context.Context) error {
+	last, err := w.last(ctx)
+	w.claimed = last.at
+	return err
+}
+
 // deltas publishes deltas in order.
 func (w *partitionWriter) deltas(ctx context.Context, deltas []event.RunDelta) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	if err := w.turn.take(ctx); err != nil {
+		return err
+	}
+	defer w.turn.give()
 	for len(deltas) > 0 {
 		n := min(len(deltas), w.publisher.opts.BatchSize)
 		if err := w.publish(ctx, &event.DeltaBatch{Deltas: deltas[:n]}); err != nil {
@@ -66,9 +113,12 @@ func (w *partitionWriter) deltas(ctx context.Context, deltas []event.RunDelta) e
 }
 
 func (w *partitionWriter) note(deltas []event.RunDelta) {
+	w.mu.Lock()
 	for i := range deltas {
 		w.know(deltas[i].Run, deltas[i].Version)
 	}
+	w.through = w.sequence.Load()
+	w.mu.Unlock()
 	w.publisher.uncover(deltas)
 	w.publisher.stats.deltas.Add(uint64(len(deltas)))
 }
@@ -92,26 +142,35 @@ func (w *partitionWriter) know(run rail.RunID, v rail.Version) {
 	day.runs[run] = v
 }
 
-// digests publishes what a node should hold once it has applied all of the partition up to here. Days before `from` are forgotten.
-func (w *partitionWriter) digests(ctx context.Context, from rail.Date) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var all []event.Digest
-	for date, day := range w.published {
-		if date < from {
-			delete(w.published, date)
-			continue
-		}
-		all = append(all, day.digest)
+// digests publishes what a node should hold of the days from one on, once it has applied all of the partition up to here. Days before `kept` are forgotten.
+func (w *partitionWriter) digests(ctx context.Context, from, kept rail.Date) error {
+	if err := w.turn.take(ctx); err != nil {
+		return err
 	}
+	defer w.turn.give()
+	all := w.summary(from, kept)
 	w.publisher.stats.digests.Add(uint64(len(all)))
 	return w.publish(ctx, &event.DeltaBatch{Digests: all})
+}
+
+func (w *partitionWriter) summary(from, kept rail.Date) (all []event.Digest) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for date, day := range w.published {
+		switch {
+		case date < kept:
+			delete(w.published, date)
+		case date >= from:
+			all = append(all, day.digest)
+		}
+	}
+	return all
 }
 
 func (w *partitionWriter) versions(date rail.Date) *event.Versions {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := &event.Versions{Through: w.sequence.Load()}
+	out := &event.Versions{Through: w.through}
 	day := w.published[date]
 	if day == nil {
 		return out
@@ -128,7 +187,7 @@ func (w *partitionWriter) mark() event.Mark {
 	return event.Mark{Partition: w.partition, Sequence: w.sequence.Load()}
 }
 
-// publish sends a batch unless the publisher is fenced off, which it then stays. The caller holds mu.
+// publish sends a batch unless the publisher is fenced off, which it then stays. The caller has the turn.
 func (w *partitionWriter) publish(ctx context.Context, b *event.DeltaBatch) error {
 	if w.publisher.fenced.Load() {
 		return ErrFenced
@@ -148,8 +207,9 @@ func (w *partitionWriter) send(ctx context.Context, b *event.DeltaBatch) error {
 	if err != nil {
 		return err
 	}
+	first := w.publisher.highest.Load()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		done, err := w.try(ctx, data)
+		done, err := w.try(ctx, data, first)
 		if done || err != nil {
 			return err
 		}
@@ -160,69 +220,83 @@ func (w *partitionWriter) send(ctx context.Context, b *event.DeltaBatch) error {
 	}
 }
 
-// try sends once. Neither done nor an error means: try again.
-func (w *partitionWriter) try(ctx context.Context, data []byte) (done bool, err error) {
+// try sends once. Neither done nor an error means: try again. First is the highest acknowledged sequence before the first try: a message whose acknowledgement was lost may
+// have been stored in any of them, and those of other partitions since.
+func (w *partitionWriter) try(ctx context.Context, data []byte, first uint64) (done bool, err error) {
 	once, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	msg := &nats.Msg{Subject: deltaSubject(w.partition), Data: data}
-	ack, err := w.publisher.conn.js.PublishMsg(once, msg, jetstream.WithExpectLastSequencePerSubject(w.sequence.Load()), jetstream.WithExpectStream(streamDelta))
+	before := w.publisher.highest.Load()
+	sequence, err := w.publisher.link.Put(once, streamDelta, Outgoing{Subject: deltaSubject(w.partition), Data: data}, w.sequence.Load())
 	if err == nil {
-		w.sequence.Store(ack.Sequence)
+		w.acknowledged(sequence, before)
 		w.publisher.stats.batches.Add(1)
 		return true, nil
 	}
 	if ctx.Err() != nil {
 		return false, fmt.Errorf("publish partition %d: %w", w.partition, ctx.Err())
 	}
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence || api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant) {
-		return w.explain(ctx)
+	if errors.Is(err, ErrWrongLast) {
+		return w.explain(ctx, first)
 	}
 	return false, nil // no answer, no leader, no stream yet: the server's state decides at the next try
 }
 
-// explain finds out why the last sequence is not the expected one: a subject whose messages have all expired, a stream that was recreated or
-// rolled back (it is lower than ours), or a message of nobody's, published by hand (go on from there); our own message whose acknowledgement was
-// lost; or another publisher (P3).
-func (w *partitionWriter) explain(ctx context.Context) (done bool, err error) {
-	last, sequence, err := w.last(ctx)
+// acknowledged notes the sequence of a message. One that is not above what was the highest of all partitions before it was sent shows that the stream fell back, though not for this partition: readers
+// who were ahead pass the message by, and may not take its mark for a proof (P6). Once that is noticed, the highest is this one: or else each message would show it again, until the stream is as long as
+// it ever was, and nothing be proved all the while.
+func (w *partitionWriter) acknowledged(sequence, before uint64) {
+	if sequence <= before {
+		w.publisher.owed.Add(1) // before the mark rises
+		w.publisher.highest.CompareAndSwap(before, sequence)
+	}
+	raise(&w.publisher.highest, sequence)
+	w.sequence.Store(sequence)
+}
+
+// explain finds out why the last sequence is not the expected one: another publisher took charge (P3); a subject whose messages have all expired, a stream that was recreated or
+// rolled back (it is lower than ours, and the last message may be of a publisher before us), or a message of nobody's, published by hand (go on from there); or our own message whose
+// acknowledgement was lost.
+func (w *partitionWriter) explain(ctx context.Context, before uint64) (done bool, err error) {
+	last, err := w.last(ctx)
+	ours, fell := last.publisher == w.publisher.opts.Name, last.sequence < w.sequence.Load()
 	switch {
 	case err != nil:
 		return false, nil
-	case last == nil || last.Publisher == "" || sequence < w.sequence.Load():
-		if sequence < w.sequence.Load() {
-			w.publisher.owed.Add(1) // before the mark falls; the next look at the streams publishes everything again
-		}
-		w.sequence.Store(sequence)
-		return false, nil
-	case last.Publisher == w.publisher.opts.Name:
-		w.sequence.Store(sequence)
-		return last.Batch == w.batch, nil
-	default:
-		return false, fmt.Errorf("%w: partition %d now belongs to %q", ErrFenced, w.partition, last.Publisher)
+	case last.publisher != "" && !ours && (!fell || last.at.After(w.claimed)):
+		return false, fmt.Errorf("%w: partition %d now belongs to %q", ErrFenced, w.partition, last.publisher)
+	case ours && !fell:
+		w.acknowledged(last.sequence, before)
+		return last.batch == w.batch, nil
 	}
+	if fell {
+		w.publisher.owed.Add(1) // before the mark falls; the next look at the streams publishes everything again
+	}
+	w.sequence.Store(last.sequence)
+	return false, nil
 }
 
-// last is the partition's last message and its sequence; nil and 0 if there is none.
-func (w *partitionWriter) last(ctx context.Context) (*event.DeltaBatch, uint64, error) {
+// lastMessage is what came last in a partition. It is zero if there is nothing, and has no publisher if it is somebody's broken message.
+type lastMessage struct {
+	publisher                string
+	batch, history, sequence uint64
+	at                       time.Time
+}
+
+func (w *partitionWriter) last(ctx context.Context) (out lastMessage, err error) {
 	once, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	stream, err := w.publisher.conn.js.Stream(once, streamDelta)
-	if err != nil {
-		return nil, 0, fmt.Errorf("look up %s: %w", streamDelta, err)
-	}
-	msg, err := stream.GetLastMsgForSubject(once, deltaSubject(w.partition))
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, 0, nil
+	msg, err := w.publisher.link.LastOn(once, streamDelta, deltaSubject(w.partition))
+	if errors.Is(err, ErrNoMessage) {
+		return out, nil
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("read the last of partition %d: %w", w.partition, err)
+		return out, fmt.Errorf("read the last of partition %d: %w", w.partition, err)
 	}
-	batch, _, err := new(event.Decoder).Deltas(msg.Data, event.FormatOf(msg.Header.Get(headerContentType)))
-	if err != nil {
-		batch = &event.DeltaBatch{} // somebody's broken message
+	out.sequence, out.at = msg.Sequence, msg.At
+	if batch, _, err := new(event.Decoder).Deltas(msg.Data, msg.Format); err == nil {
+		out.publisher, out.batch, out.history = batch.Publisher, batch.Batch, batch.History
 	}
-	return batch, msg.Sequence, nil
+	return out, nil
 }
 
 // pause waits, unless ctx ends first.

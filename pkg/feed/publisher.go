@@ -93,7 +93,7 @@ func orDefault[T int | time.Duration](v, fallback T) T {
 
 // Publisher keeps P1 to P6 for a booking backend. All methods are safe for concurrent use, but the changes of one run must come in order.
 type Publisher struct {
-	conn      *Conn
+	link      Link
 	authority Authority
 	opts      PublisherOptions
 	writers   [rail.Partitions]*partitionWriter
@@ -102,8 +102,9 @@ type Publisher struct {
 	fenced   atomic.Bool
 	owed     atomic.Int64                         // above 0: a stream is not the one it was: nothing is proved until everything was published again (P6)
 	created  atomic.Pointer[map[string]time.Time] // birth of each stream
+	highest  atomic.Uint64                        // sequence of the delta stream that was acknowledged, since it fell back last
 
-	seen    map[string]sight // by stream, of lookAtStreams alone
+	seen    map[string]Sight // by stream, of lookAtStreams alone
 	healing []rail.RunID     // of heal alone: what is left of the round,
 	perCall float64          // how many runs a call heals on average,
 	toHeal  float64          // and how many are due
@@ -114,7 +115,10 @@ type Publisher struct {
 	patterns  map[rail.PatternID]*timetable.Pattern
 	uncovered map[rail.RunID]uncovered
 
-	history atomic.Uint64 // how often everything was published again
+	sending sync.Mutex                                // guards sent, and the order in which states are sent
+	sent    map[rail.Date]map[rail.RunID]rail.Version // of the newest state that was sent
+
+	history atomic.Uint64 // how often everything was published again, by this publisher and those before it
 	stats   publisherStats
 }
 
@@ -122,27 +126,46 @@ type Publisher struct {
 type uncovered struct {
 	count  int
 	oldest time.Time
+	newest rail.Version
 }
 
 // NewPublisher creates the streams where they are missing and takes charge of all partitions (P3).
-func NewPublisher(ctx context.Context, conn *Conn, authority Authority, opts PublisherOptions) (*Publisher, error) {
+func NewPublisher(ctx context.Context, link Link, authority Authority, opts PublisherOptions) (*Publisher, error) {
 	p := &Publisher{
-		conn: conn, authority: authority, opts: opts.orDefault(), patterns: map[rail.PatternID]*timetable.Pattern{},
-		uncovered: map[rail.RunID]uncovered{}, seen: map[string]sight{},
+		link: link, authority: authority, opts: opts.orDefault(), patterns: map[rail.PatternID]*timetable.Pattern{},
+		uncovered: map[rail.RunID]uncovered{}, sent: map[rail.Date]map[rail.RunID]rail.Version{}, seen: map[string]Sight{},
 	}
-	if err := conn.ensureStreams(ctx, p.opts.Limits); err != nil {
+	if err := link.Ensure(ctx, p.opts.Limits); err != nil {
 		return nil, err
 	}
 	for i := range p.writers {
-		p.writers[i] = &partitionWriter{publisher: p, partition: rail.Partition(i), published: map[rail.Date]*publishedDay{}}
+		p.writers[i] = &partitionWriter{publisher: p, partition: rail.Partition(i), turn: newTurn(), published: map[rail.Date]*publishedDay{}}
 	}
 	for name, b := range opts.Bookmark {
-		p.seen[name] = sight{created: b.Created, last: b.Last}
+		p.seen[name] = Sight{Created: b.Created, Last: b.Last}
+	}
+	before := opts.Bookmark[streamDelta]
+	raise(&p.history, before.History)
+	raise(&p.highest, before.Last)
+	if err := p.eachWriter(func(w *partitionWriter) error { return w.learn(ctx) }); err != nil {
+		return nil, err
+	}
+	// Whoever published everything again since the bookmark may not have known all: one that was deposed does not.
+	if before.Owed || p.history.Load() > before.History {
+		p.owed.Add(1)
 	}
 	if err := p.noteStreams(ctx); err != nil {
 		return nil, err
 	}
-	return p, p.eachWriter(func(w *partitionWriter) error { return w.claim(ctx) })
+	claiming, cancel := context.WithTimeout(ctx, giveUp)
+	defer cancel()
+	return p, p.eachWriter(func(w *partitionWriter) error { return w.claim(claiming) })
+}
+
+// raise raises a number that only rises.
+func raise(n *atomic.Uint64, to uint64) {
+	for old := n.Load(); to > old && !n.CompareAndSwap(old, to); old = n.Load() {
+	}
 }
 
 func (p *Publisher) eachWriter(do func(*partitionWriter) error) error {
@@ -162,6 +185,10 @@ type Bookmark map[string]StreamMark
 type StreamMark struct {
 	Created time.Time `json:"created"`
 	Last    uint64    `json:"last"`
+	// History is how often everything had been published again. Only of the delta stream.
+	History uint64 `json:"history,omitempty"`
+	// Owed: everything has to be published again (P6). Only of the delta stream.
+	Owed bool `json:"owed,omitempty"`
 }
 
 // Bookmark is a place that lies behind everything that was acknowledged before the call.
@@ -173,7 +200,7 @@ func (p *Publisher) Bookmark() Bookmark {
 	out := Bookmark{}
 	for name, created := range *p.created.Load() {
 		if out[name] = (StreamMark{Created: created}); name == streamDelta {
-			out[name] = StreamMark{Created: created, Last: last}
+			out[name] = StreamMark{Created: created, Last: last, History: p.history.Load(), Owed: p.owed.Load() > 0}
 		}
 	}
 	return out
@@ -205,7 +232,7 @@ func (p *Publisher) Network(ctx context.Context, n *timetable.Network) error {
 	if err != nil {
 		return err
 	}
-	if err := p.conn.publishEach(ctx, []message{{subject: subjectNetwork, data: data}}, nil); err != nil {
+	if err := publishEach(ctx, p.send, []message{{subject: subjectNetwork, data: data}}, nil); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -227,7 +254,7 @@ func (p *Publisher) Patterns(ctx context.Context, patterns []*timetable.Pattern)
 		}
 		messages = append(messages, message{subject: subjectPattern + string(pattern.ID), data: data})
 	}
-	if err := p.conn.publishEach(ctx, messages, nil); err != nil {
+	if err := publishEach(ctx, p.send, messages, nil); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -239,7 +266,7 @@ func (p *Publisher) Patterns(ctx context.Context, patterns []*timetable.Pattern)
 }
 
 // Publish sends committed changes: their RunStates first, then their deltas, in order (P1, P4). It returns when all are acknowledged, and retries
-// until then or until ctx ends. After an error the caller sends the same changes again: replicas drop what they know. ErrFenced is final. The opening
+// until then, or until ctx ends or no state had an answer for 10 s. After an error the caller sends the same changes again: replicas drop what they know. ErrFenced is final. The opening
 // of a run that is long over is left out whole, since its state would expire at once.
 func (p *Publisher) Publish(ctx context.Context, changes []Change) error {
 	if p.fenced.Load() {
@@ -309,9 +336,9 @@ func (p *Publisher) states(ctx context.Context, states []*event.RunState) error 
 		if err != nil {
 			return err
 		}
-		messages = append(messages, message{subject: stateSubject(s.Run), data: data, ttl: ttl, run: s.Run})
+		messages = append(messages, message{subject: stateSubject(s.Run), data: data, ttl: ttl, run: s.Run, version: s.Version})
 	}
-	err := p.conn.publishEach(ctx, messages, func(m *message) { p.covered(m.run) })
+	err := publishEach(ctx, p.sendState, messages, func(m *message) { p.covered(m.run, m.version) })
 	p.stats.states.Add(uint64(len(messages)))
 	return err
 }
@@ -327,9 +354,37 @@ func (p *Publisher) expiry(s *event.RunState) (time.Duration, error) {
 	return arrival.Add(p.opts.KeepAfterArrival).Sub(p.opts.Clock()).Truncate(time.Second), nil
 }
 
-func (p *Publisher) covered(run rail.RunID) {
+func (p *Publisher) send(m *message) (Ack, error) { return p.link.Send(m.outgoing()) }
+
+// sendState sends a state unless a newer one was sent: the stream keeps the last that comes, and a late retry must not put an older one in its place, whose deltas may be gone (P2).
+func (p *Publisher) sendState(m *message) (Ack, error) {
+	p.sending.Lock()
+	defer p.sending.Unlock()
+	day := p.sent[m.run.Date]
+	if day == nil {
+		day = map[rail.RunID]rail.Version{}
+		p.sent[m.run.Date] = day
+	}
+	if day[m.run].Above(m.version) {
+		return nil, errSuperseded
+	}
+	day[m.run] = m.version
+	return p.send(m)
+}
+
+// forget lets go of what was sent of days that are over.
+func (p *Publisher) forget(before rail.Date) {
+	p.sending.Lock()
+	maps.DeleteFunc(p.sent, func(date rail.Date, _ map[rail.RunID]rail.Version) bool { return date < before })
+	p.sending.Unlock()
+}
+
+// covered notes that a run's state of a version is in the stream.
+func (p *Publisher) covered(run rail.RunID, v rail.Version) {
 	p.mu.Lock()
-	delete(p.uncovered, run)
+	if u, some := p.uncovered[run]; some && !u.newest.Above(v) {
+		delete(p.uncovered, run)
+	}
 	p.mu.Unlock()
 }
 
@@ -346,6 +401,7 @@ func (p *Publisher) uncover(deltas []event.RunDelta) {
 		if u.count++; u.count == 1 {
 			u.oldest = now
 		}
+		u.newest = deltas[i].Version
 		p.uncovered[deltas[i].Run] = u
 	}
 }
@@ -360,6 +416,7 @@ func (p *Publisher) due() (runs []rail.RunID) {
 			runs = append(runs, run)
 		}
 	}
+	slices.SortFunc(runs, rail.RunID.Compare) // the same every time, so that a simulation can do it again
 	return runs
 }
 
@@ -370,7 +427,9 @@ func (p *Publisher) restate(ctx context.Context, runs []rail.RunID) error {
 		if s, ok := p.authority.State(run); ok {
 			states = append(states, &s)
 		} else {
-			p.covered(run)
+			p.mu.Lock()
+			delete(p.uncovered, run)
+			p.mu.Unlock()
 		}
 	}
 	return p.states(ctx, states)

@@ -9,9 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/rail"
@@ -30,9 +29,13 @@ type Sink interface {
 	Versions(p rail.Partition, date rail.Date, v *event.Versions)
 	// Broken is told of events that could not be understood: how many, where, and why.
 	Broken(p rail.Partition, events int, where Position, err error)
+	// Spoiled is told of a RunState that could not be understood: it is in the place of a good one, which the stream has no more.
+	Spoiled(p rail.Partition, run rail.RunID, where Position, err error)
+	// Gone is told that no RunState of a run will ever come: the booking system does not know it, or it is over.
+	Gone(p rail.Partition, run rail.RunID)
 	// Tick comes a few times a second, for what time alone does. Every delta up to sequence `through` that belongs to the partition was handed over before.
 	Tick(p rail.Partition, through uint64)
-	// Heartbeat returns an error if it shows that the stream that was read is not the publisher's (R9).
+	// Heartbeat returns an error if it shows that the stream that was read is not the publisher's (R9), or one that wraps event.ErrBroken if it cannot be.
 	Heartbeat(h *event.Heartbeat) error
 	// Loaded says that every last state and all deltas up to each sequence `end` have been handed over (R6), and when each stream
 	// was created.
@@ -63,7 +66,7 @@ const (
 
 // Reader reads the feed into one Sink, once. A new attempt needs a new Reader and a new Sink.
 type Reader struct {
-	conn  *Conn
+	link  Link
 	sink  Sink
 	lanes []chan item
 
@@ -72,8 +75,9 @@ type Reader struct {
 	catching atomic.Bool
 	started  time.Time
 
-	lastDelta, lastState atomic.Uint64 // stream sequences handed over
-	suspect              chan error    // what shows that the stream diverged
+	lastDelta, lastState atomic.Uint64       // stream sequences handed over
+	suspect              chan error          // what shows that the stream diverged
+	waiting              *semaphore.Weighted // the bytes of what is in lanes
 }
 
 // item is a unit of work of a lane: a message to decode, or a call to make in its turn.
@@ -96,8 +100,8 @@ const (
 )
 
 // NewReader makes a reader with one lane for each processor.
-func NewReader(conn *Conn, sink Sink) *Reader {
-	r := &Reader{conn: conn, sink: sink, started: time.Now(), suspect: make(chan error, 1)}
+func NewReader(link Link, sink Sink) *Reader {
+	r := &Reader{link: link, sink: sink, started: time.Now(), suspect: make(chan error, 1), waiting: semaphore.NewWeighted(maxWaiting)}
 	for range min(max(runtime.GOMAXPROCS(0), 1), rail.Partitions) {
 		r.lanes = append(r.lanes, make(chan item, lanesBuffer))
 	}
@@ -134,66 +138,62 @@ func (r *Reader) Run(ctx context.Context) error {
 
 // read loads in the order that R6 wants, and goes on with each stream once it is loaded.
 func (r *Reader) read(ctx context.Context, group *errgroup.Group) error {
-	streams := make(map[string]sight, 3)
-	for _, cfg := range (Limits{}).orDefault().configs() {
-		stream, err := r.conn.checkStream(ctx, cfg)
+	seen := make(map[string]Sight, len(streams))
+	for _, name := range streams {
+		sight, err := r.link.Check(ctx, name)
 		if err != nil {
 			return err
 		}
-		streams[cfg.Name] = sightOf(stream.CachedInfo())
+		seen[name] = sight
 	}
-	r.expected.Store(streams[streamState].messages)
-	sub, err := r.conn.nc.Subscribe(subjectHeartbeat, r.heartbeat)
+	r.expected.Store(seen[streamState].Messages)
+	stop, err := r.link.Subscribe(subjectHeartbeat, r.heartbeat)
 	if err != nil {
-		return fmt.Errorf("subscribe to %s: %w", subjectHeartbeat, err)
-	}
-	context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() })
-
-	if err := r.follow(ctx, group, streamReference, streams, r.reference); err != nil {
 		return err
 	}
-	if err := r.follow(ctx, group, streamState, streams, r.state); err != nil {
+	context.AfterFunc(ctx, stop)
+
+	if err := r.follow(ctx, group, streamReference, seen, r.reference); err != nil {
+		return err
+	}
+	if err := r.follow(ctx, group, streamState, seen, r.state); err != nil {
 		return err
 	}
 	if err := r.barrier(ctx); err != nil {
 		return err
 	}
 	r.catching.Store(true)
-	if err := r.follow(ctx, group, streamDelta, streams, r.delta); err != nil {
+	if err := r.follow(ctx, group, streamDelta, seen, r.delta); err != nil {
 		return err
 	}
 	if err := r.barrier(ctx); err != nil {
 		return err
 	}
-	created := make(map[string]time.Time, len(streams))
-	for name, s := range streams {
-		created[name] = s.created
+	created := make(map[string]time.Time, len(seen))
+	for name, s := range seen {
+		created[name] = s.Created
 	}
-	r.sink.Loaded(streams[streamDelta].last, created)
+	r.sink.Loaded(seen[streamDelta].Last, created)
 	group.Go(func() error {
-		return every(ctx, lookInterval, func(ctx context.Context) error { return r.lookAt(ctx, streams) })
+		return every(ctx, lookInterval, func(ctx context.Context) error { return r.lookAt(ctx, seen) })
 	})
 	return nil
 }
 
 // follow hands over a stream's messages up to the end that was seen, returns, and goes on in the group.
-func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string, streams map[string]sight, take taker) error {
-	consumer, err := r.conn.js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{})
-	if err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	messages, err := consumer.Messages(jetstream.PullMaxMessages(10000), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second))
+func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string, seen map[string]Sight, take taker) error {
+	messages, err := r.link.Read(ctx, name)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	context.AfterFunc(ctx, messages.Stop)
 	loaded := make(chan struct{})
 	reached := sync.OnceFunc(func() { close(loaded) })
-	if info := consumer.CachedInfo(); streams[name].messages == 0 || info != nil && info.NumPending == 0 {
+	if seen[name].Messages == 0 || messages.Empty() {
 		reached()
 	}
 	group.Go(func() error {
-		err := pump(ctx, messages, streams[name].last, take, reached)
+		err := pump(ctx, messages, seen[name].Last, take, reached)
 		return errors.Join(ctx.Err(), fmt.Errorf("read %s: %w", name, err))
 	})
 	select {
@@ -204,40 +204,29 @@ func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string,
 	}
 }
 
-// taker takes one message of a stream with its sequence.
-type taker func(ctx context.Context, m jetstream.Msg, sequence uint64) error
+// taker takes one message of a stream.
+type taker func(ctx context.Context, m *Message) error
 
 // pump hands messages over until that fails, and returns why. It tells when the end is reached; the last message itself may have expired meanwhile.
-func pump(ctx context.Context, messages jetstream.MessagesContext, end uint64, take taker, reached func()) error {
+func pump(ctx context.Context, messages Messages, end uint64, take taker, reached func()) error {
 	for {
-		msg, err := messages.Next()
+		m, err := messages.Next()
 		if err != nil {
 			return err
 		}
-		meta, err := msg.Metadata()
-		if err != nil {
+		if err := take(ctx, &m); err != nil {
 			return err
 		}
-		if err := take(ctx, msg, meta.Sequence.Stream); err != nil {
-			return err
-		}
-		if meta.Sequence.Stream >= end || meta.NumPending == 0 {
+		if m.Sequence >= end || m.Pending == 0 {
 			reached()
 		}
 	}
 }
 
-func msgFormat(m jetstream.Msg) event.Format {
-	if h := m.Headers(); h != nil {
-		return event.FormatOf(h.Get(headerContentType))
-	}
-	return event.Protobuf
-}
-
-func (r *Reader) reference(_ context.Context, m jetstream.Msg, sequence uint64) error {
-	where, format := Position{m.Subject(), sequence}, msgFormat(m)
-	if m.Subject() == subjectNetwork {
-		network, err := event.DecodeNetwork(m.Data(), format)
+func (r *Reader) reference(_ context.Context, m *Message) error {
+	where := Position{m.Subject, m.Sequence}
+	if m.Subject == subjectNetwork {
+		network, err := event.DecodeNetwork(m.Data, m.Format)
 		if err != nil {
 			r.sink.Broken(0, 1, where, err)
 			return nil
@@ -245,9 +234,9 @@ func (r *Reader) reference(_ context.Context, m jetstream.Msg, sequence uint64) 
 		r.sink.Network(network)
 		return nil
 	}
-	pattern, err := event.DecodePattern(m.Data(), format)
-	if err == nil && subjectPattern+string(pattern.ID) != m.Subject() {
-		err = fmt.Errorf("%w: pattern: id %s does not belong on subject %s", event.ErrBroken, pattern.ID, m.Subject())
+	pattern, err := event.DecodePattern(m.Data, m.Format)
+	if err == nil && subjectPattern+string(pattern.ID) != m.Subject {
+		err = fmt.Errorf("%w: pattern: id %s does not belong on subject %s", event.ErrBroken, pattern.ID, m.Subject)
 	}
 	if err != nil {
 		r.sink.Broken(0, 1, where, err)
@@ -257,44 +246,47 @@ func (r *Reader) reference(_ context.Context, m jetstream.Msg, sequence uint64) 
 	return nil
 }
 
-func (r *Reader) state(ctx context.Context, m jetstream.Msg, sequence uint64) error {
+func (r *Reader) state(ctx context.Context, m *Message) error {
 	r.states.Add(1)
-	r.lastState.Store(sequence)
-	return r.handOverState(ctx, m.Subject(), m.Data(), msgFormat(m), sequence)
+	r.lastState.Store(m.Sequence)
+	return r.handOverState(ctx, m)
 }
 
 // handOverState puts a state into its run's lane. An empty message is the server's marker of an expired one.
-func (r *Reader) handOverState(ctx context.Context, subject string, data []byte, format event.Format, sequence uint64) error {
-	if len(data) == 0 {
+func (r *Reader) handOverState(ctx context.Context, m *Message) error {
+	if len(m.Data) == 0 {
 		return nil
 	}
-	where := Position{subject, sequence}
-	run, err := runOfSubject(subject)
+	where := Position{m.Subject, m.Sequence}
+	run, err := runOfSubject(m.Subject)
 	if err != nil {
 		r.sink.Broken(0, 1, where, fmt.Errorf("%w: subject: %w", event.ErrBroken, err))
 		return nil
 	}
-	return r.enqueue(ctx, item{partition: run.Partition(), kind: kindState, data: data, format: format, position: where, run: run})
+	return r.enqueue(ctx, item{partition: run.Partition(), kind: kindState, data: m.Data, format: m.Format, position: where, run: run})
 }
 
-func (r *Reader) delta(ctx context.Context, m jetstream.Msg, sequence uint64) error {
-	where := Position{m.Subject(), sequence}
-	defer r.lastDelta.Store(sequence) // not before it is in its lane: a tick behind it vouches for it
-	p, err := partitionOfSubject(m.Subject())
+func (r *Reader) delta(ctx context.Context, m *Message) error {
+	where := Position{m.Subject, m.Sequence}
+	defer r.lastDelta.Store(m.Sequence) // not before it is in its lane: a tick behind it vouches for it
+	p, err := partitionOfSubject(m.Subject)
 	if err != nil {
 		r.sink.Broken(0, 1, where, err)
 		return nil
 	}
-	return r.enqueue(ctx, item{partition: p, kind: kindDeltas, data: m.Data(), format: msgFormat(m), position: where})
+	return r.enqueue(ctx, item{partition: p, kind: kindDeltas, data: m.Data, format: m.Format, position: where})
 }
 
-func (r *Reader) heartbeat(m *nats.Msg) {
-	h, err := event.DecodeHeartbeat(m.Data, formatOf(m))
+func (r *Reader) heartbeat(m Message) {
+	h, err := event.DecodeHeartbeat(m.Data, m.Format)
 	if err != nil {
 		r.sink.Broken(0, 1, Position{Subject: m.Subject}, err)
 		return
 	}
-	if err := r.sink.Heartbeat(h); err != nil {
+	switch err := r.sink.Heartbeat(h); {
+	case errors.Is(err, event.ErrBroken):
+		r.sink.Broken(0, 1, Position{Subject: m.Subject}, err)
+	case err != nil:
 		r.diverged(err)
 	}
 }
@@ -308,24 +300,25 @@ func (r *Reader) diverged(err error) {
 
 // lookAt looks at the streams: an ordered consumer goes on in silence when its stream was recreated or rolled back, and deltas that expired before
 // they were read leave a hole that is cheaper to load over than to mend run by run.
-func (r *Reader) lookAt(ctx context.Context, streams map[string]sight) error {
+func (r *Reader) lookAt(ctx context.Context, seen map[string]Sight) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	read := map[string]uint64{streamDelta: r.lastDelta.Load(), streamState: r.lastState.Load()}
-	for name, before := range streams {
-		now, err := r.conn.look(ctx, name)
-		if errors.Is(err, jetstream.ErrStreamNotFound) {
+	for _, name := range streams {
+		before := seen[name]
+		now, err := r.link.Look(ctx, name)
+		if errors.Is(err, ErrNoStream) {
 			return fmt.Errorf("%w: %s was deleted", ErrDiverged, name)
 		}
 		if err != nil {
 			return nil // out of reach; heartbeats stop as well, and the age tells
 		}
-		before.last = max(before.last, read[name])
+		before.Last = max(before.Last, read[name])
 		if now.diverged(before) {
-			return fmt.Errorf("%w: %s was created at %s with last sequence %d; before it was %s and %d", ErrDiverged, name, now.created, now.last, before.created, before.last)
+			return fmt.Errorf("%w: %s was created at %s with last sequence %d; before it was %s and %d", ErrDiverged, name, now.Created, now.Last, before.Created, before.Last)
 		}
-		if name == streamDelta && now.messages > 0 && now.first > before.last+1 {
-			return fmt.Errorf("%w: deltas %d to %d expired unread", ErrDiverged, before.last+1, now.first-1)
+		if name == streamDelta && now.Messages > 0 && now.First > before.Last+1 {
+			return fmt.Errorf("%w: deltas %d to %d expired unread", ErrDiverged, before.Last+1, now.First-1)
 		}
 	}
 	return nil

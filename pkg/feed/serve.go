@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,23 +9,22 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/timetable"
 )
 
 // Serve does a publisher's standing duties until ctx ends (nil) or it is fenced off (ErrFenced): heartbeats (P5), digests, states that are due
 // (P2), the look at the streams (P6), and answers to nodes.
 func (p *Publisher) Serve(ctx context.Context) error {
-	for subject, answer := range map[string]func(*nats.Msg) ([]byte, error){subjectRepair: p.answerRepair, subjectVersions: p.answerVersions} {
-		sub, err := p.conn.nc.Subscribe(subject, func(m *nats.Msg) { reply(m, answer) })
+	for subject, answer := range map[string]func(*Message) ([]byte, error){subjectRepair: p.answerRepair, subjectVersions: p.answerVersions} {
+		stop, err := p.link.Subscribe(subject, func(m Message) { reply(&m, answer) })
 		if err != nil {
-			return fmt.Errorf("subscribe to %s: %w", subject, err)
+			return err
 		}
-		defer func() { _ = sub.Unsubscribe() }() // the connection may be gone already
+		defer stop()
 	}
 	if err := unlessFenced(p.lookAtStreams)(ctx); err != nil {
 		return err
@@ -46,7 +46,7 @@ func (p *Publisher) Serve(ctx context.Context) error {
 
 const healInterval = time.Second
 
-// heal publishes the states of some more runs again.
+// heal publishes the states of some more runs again, and at the end of each round what they refer to.
 func (p *Publisher) heal(ctx context.Context) error {
 	if len(p.healing) == 0 {
 		p.healing = p.runs()
@@ -57,6 +57,11 @@ func (p *Publisher) heal(ctx context.Context) error {
 	p.toHeal = min(p.toHeal-float64(n), 1)
 	next := p.healing[:n]
 	p.healing = p.healing[n:]
+	if n > 0 && len(p.healing) == 0 {
+		if err := p.reference(ctx); err != nil {
+			return err
+		}
+	}
 	return p.restate(ctx, next)
 }
 
@@ -101,7 +106,7 @@ func every(ctx context.Context, interval time.Duration, do func(context.Context)
 
 func (p *Publisher) heartbeat(context.Context) error {
 	complete := p.complete.Load() // before the marks: they may only be later (P5)
-	h := event.Heartbeat{Time: time.Unix(0, complete), Interval: p.opts.HeartbeatEvery, Publisher: p.opts.Name, Created: *p.created.Load()}
+	h := event.Heartbeat{Time: time.Unix(0, complete), Interval: p.opts.HeartbeatEvery, Publisher: p.opts.Name, Created: *p.created.Load(), History: p.history.Load()}
 	for _, w := range p.writers {
 		h.Marks = append(h.Marks, w.mark())
 	}
@@ -112,36 +117,56 @@ func (p *Publisher) heartbeat(context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.conn.nc.Publish(subjectHeartbeat, data)
+	return p.link.Tell(subjectHeartbeat, data)
 }
 
-// digest covers the service dates that no node may have let go: today's and later ones.
+// digest covers the service dates that no node may have let go: today's and later ones. Those before it are remembered for as long as a train of theirs may be on its way.
 func (p *Publisher) digest(ctx context.Context) error {
 	p.mu.Lock()
-	loc := p.location
+	loc, longest := p.location, rail.Minutes(0)
+	for _, pattern := range p.patterns {
+		longest = max(longest, pattern.Arrival())
+	}
 	p.mu.Unlock()
 	if loc == nil {
 		return nil
 	}
 	today := rail.DateOf(p.opts.Clock(), loc)
-	return p.eachWriter(func(w *partitionWriter) error { return w.digests(ctx, today) })
+	kept := today - longest.Days() - 1
+	p.forget(kept)
+	return p.eachWriter(func(w *partitionWriter) error { return w.digests(ctx, today, kept) })
 }
+
+// looking is how long a look at the streams may take, and each other step around publishing everything again. That itself takes as long as it takes: it gives up where nothing is acknowledged any more.
+const looking = 30 * time.Second
 
 // lookAtStreams notices a stream that is not the one it was, and then publishes everything again (P6). Only one goroutine looks at a time.
 func (p *Publisher) lookAtStreams(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if err := p.noteStreams(ctx); err != nil {
+	within := func(do func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, looking)
+		defer cancel()
+		return do(ctx)
+	}
+	if err := within(p.noteStreams); err != nil {
 		return err
 	}
-	owed := p.owed.Load()
-	if owed == 0 {
+	if p.owed.Load() == 0 {
 		return nil
 	}
-	if err := errors.Join(p.republish(ctx), p.noteStreams(ctx)); err != nil { // noted again: heartbeats tell when the new ones were made
+	if err := p.link.Ensure(ctx, p.opts.Limits); err != nil {
 		return err
 	}
-	p.history.Add(1)               // before heartbeats go on
+	if err := within(p.stamp); err != nil {
+		return err
+	}
+	owed := p.owed.Load()                                                        // now that each partition has met the streams that are there: what fell with them is paid at once, and not partition by partition
+	if err := errors.Join(p.republish(ctx), within(p.noteStreams)); err != nil { // noted again: heartbeats tell when the new ones were made
+		return err
+	}
+	p.history.Add(1) // before heartbeats go on
+	if err := within(p.stamp); err != nil {
+		return err
+	}
 	p.owed.CompareAndSwap(owed, 0) // unless more was noticed meanwhile
 	return nil
 }
@@ -149,36 +174,52 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 // noteStreams looks at each stream, and owes everything when one is not the one it was.
 func (p *Publisher) noteStreams(ctx context.Context) error {
 	created := map[string]time.Time{}
-	for _, cfg := range p.opts.Limits.configs() {
-		now, err := p.conn.look(ctx, cfg.Name)
-		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+	for _, name := range streams {
+		now, err := p.look(ctx, name)
+		if err != nil && !errors.Is(err, ErrNoStream) {
 			return err
 		}
-		if now.diverged(p.seen[cfg.Name]) {
+		if err != nil || now.diverged(p.seen[name]) { // one that is not there is none that was seen: it may have come, and gone again, since the last look
 			p.owed.Add(1)
 		}
-		p.seen[cfg.Name] = now
-		created[cfg.Name] = now.created
+		p.seen[name] = now
+		created[name] = now.Created
 	}
 	p.created.Store(&created)
 	return nil
 }
 
+// look does not wait long for an answer that was lost: the next round asks again.
+func (p *Publisher) look(ctx context.Context, name string) (Sight, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return p.link.Look(ctx, name)
+}
+
+// stamp publishes an empty batch in each partition, which tells the history, and shows whether the partition is as it was.
+func (p *Publisher) stamp(ctx context.Context) error {
+	return p.eachWriter(func(w *partitionWriter) error { return w.stamp(ctx) })
+}
+
 // republish publishes the reference data and every run's present state again.
 func (p *Publisher) republish(ctx context.Context) error {
-	if err := p.conn.ensureStreams(ctx, p.opts.Limits); err != nil {
+	if err := p.reference(ctx); err != nil {
 		return err
-	}
-	p.mu.Lock()
-	network, patterns := p.network, slices.Collect(maps.Values(p.patterns))
-	p.mu.Unlock()
-	if network != nil {
-		if err := errors.Join(p.Network(ctx, network), p.Patterns(ctx, patterns)); err != nil {
-			return err
-		}
 	}
 	p.stats.republished.Add(1)
 	return p.restate(ctx, p.runs())
+}
+
+// reference publishes the network and all patterns again.
+func (p *Publisher) reference(ctx context.Context) error {
+	p.mu.Lock()
+	network, patterns := p.network, slices.Collect(maps.Values(p.patterns))
+	p.mu.Unlock()
+	slices.SortFunc(patterns, func(a, b *timetable.Pattern) int { return cmp.Compare(a.ID, b.ID) })
+	if network == nil {
+		return nil // there is nothing yet
+	}
+	return errors.Join(p.Network(ctx, network), p.Patterns(ctx, patterns))
 }
 
 func (p *Publisher) runs() (all []rail.RunID) {
@@ -189,35 +230,37 @@ func (p *Publisher) runs() (all []rail.RunID) {
 		}
 		w.mu.Unlock()
 	}
+	slices.SortFunc(all, rail.RunID.Compare) // as due does
 	return all
 }
 
 // reply answers a request; a request that cannot be understood gets no answer.
-func reply(m *nats.Msg, answer func(*nats.Msg) ([]byte, error)) {
-	if data, err := answer(m); err == nil && data != nil {
-		_ = m.Respond(data) // the asker asks again
+func reply(m *Message, answer func(*Message) ([]byte, error)) {
+	if data, err := answer(m); err == nil && data != nil && m.Answer != nil {
+		_ = m.Answer(data) // the asker asks again
 	}
 }
 
-func formatOf(m *nats.Msg) event.Format { return event.FormatOf(m.Header.Get(headerContentType)) }
-
-func (p *Publisher) answerRepair(m *nats.Msg) ([]byte, error) {
-	request, err := event.DecodeRepairRequest(m.Data, formatOf(m))
+func (p *Publisher) answerRepair(m *Message) ([]byte, error) {
+	request, err := event.DecodeRepairRequest(m.Data, m.Format)
 	if err != nil || p.fenced.Load() {
 		return nil, err
 	}
 	p.stats.repairs.Add(1)
 	state, ok := p.authority.State(request.Run)
 	if !ok {
-		return event.EncodeRepairReply(fmt.Errorf("run %s is not known", request.Run))
+		return event.EncodeRepairReply(fmt.Errorf("%w: run %s is not known", event.ErrGone, request.Run))
+	}
+	if ttl, err := p.expiry(&state); err == nil && ttl < shortest {
+		return event.EncodeRepairReply(fmt.Errorf("%w: run %s is over", event.ErrGone, request.Run))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	return event.EncodeRepairReply(p.states(ctx, []*event.RunState{&state}))
 }
 
-func (p *Publisher) answerVersions(m *nats.Msg) ([]byte, error) {
-	request, err := event.DecodeVersionsRequest(m.Data, formatOf(m))
+func (p *Publisher) answerVersions(m *Message) ([]byte, error) {
+	request, err := event.DecodeVersionsRequest(m.Data, m.Format)
 	if err != nil || p.fenced.Load() {
 		return nil, err
 	}

@@ -73,6 +73,8 @@ func (c *Conn) askAll(ctx context.Context, subject string, data []byte) (answers
 	if !c.nc.IsConnected() {
 		return nil, errLost
 	}
+	ctx, done := c.denials.unlessDenied(ctx, subject)
+	defer done(&err)
 	inbox := nats.NewInbox()
 	sub, err := c.nc.SubscribeSync(inbox)
 	if err != nil {
@@ -127,8 +129,11 @@ func (c *Conn) Fleet(ctx context.Context) (all []Present, err error) {
 }
 
 // AskNode asks one node by its id. Its refusal is ErrRefused with its words.
-func (c *Conn) AskNode(ctx context.Context, id, verb string, data []byte) ([]byte, error) {
-	m, err := c.nc.RequestWithContext(ctx, subjectFleet+verb+"."+id, data)
+func (c *Conn) AskNode(ctx context.Context, id, verb string, data []byte) (_ []byte, err error) {
+	subject := subjectFleet + verb + "." + id
+	ctx, done := c.denials.unlessDenied(ctx, subject)
+	defer done(&err)
+	m, err := c.nc.RequestWithContext(ctx, subject, data)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("ask node %s: it is not there, or its program does not know %q", id, verb)

@@ -83,6 +83,8 @@ func (c *Conn) Store(ctx context.Context, shelf *Shelf, data []byte, last uint64
 	if err := c.ensure(ctx, shelf); err != nil {
 		return 0, err
 	}
+	ctx, done := c.denials.unlessDenied(ctx, shelf.subject)
+	defer done(&err)
 	ack, err := c.js.Publish(ctx, shelf.subject, data, jetstream.WithExpectLastSequencePerSubject(last))
 	if errors.Is(err, jetstream.ErrKeyExists) { // the library's name for a wrong last sequence, on streams of one replica and of several
 		return 0, fmt.Errorf("%w: version %d is not the last any more", ErrConflict, last)
@@ -94,18 +96,20 @@ func (c *Conn) Store(ctx context.Context, shelf *Shelf, data []byte, last uint64
 }
 
 // Append stores what follows upon whatever was stored before.
-func (c *Conn) Append(ctx context.Context, shelf *Shelf, data []byte) error {
+func (c *Conn) Append(ctx context.Context, shelf *Shelf, data []byte) (err error) {
 	if err := c.ensure(ctx, shelf); err != nil {
 		return err
 	}
+	ctx, done := c.denials.unlessDenied(ctx, shelf.subject)
+	defer done(&err)
 	if _, err := c.js.Publish(ctx, shelf.subject, data); err != nil {
 		return fmt.Errorf("store in %s: %w", shelf.stream, err)
 	}
 	return nil
 }
 
-func (c *Conn) ensure(ctx context.Context, shelf *Shelf) error {
-	_, err := c.js.Stream(ctx, shelf.stream)
+func (c *Conn) ensure(ctx context.Context, shelf *Shelf) (err error) {
+	_, err = c.js.Stream(ctx, shelf.stream)
 	if !errors.Is(err, jetstream.ErrStreamNotFound) {
 		return err
 	}
@@ -113,6 +117,8 @@ func (c *Conn) ensure(ctx context.Context, shelf *Shelf) error {
 	if delta, err := c.js.Stream(ctx, streamDelta); err == nil {
 		replicas = delta.CachedInfo().Config.Replicas
 	}
+	ctx, done := c.denials.unlessDenied(ctx, ".STREAM.CREATE."+shelf.stream)
+	defer done(&err)
 	_, err = c.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name: shelf.stream, Subjects: []string{shelf.subject}, Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy,
 		Discard: jetstream.DiscardOld, MaxMsgsPerSubject: -1, MaxMsgs: shelfKept, Replicas: replicas,

@@ -114,6 +114,9 @@ func (m *Member) drain(_ context.Context, data []byte) ([]byte, error) {
 	if err := json.Unmarshal(data, &d); err != nil {
 		return nil, err
 	}
+	if err := Signed(d.By, d.Note); err != nil { // other JSON that strays here is no order
+		return nil, err
+	}
 	before := m.Status().State
 	m.o.Drain(d.Draining)
 	after := m.Status().State

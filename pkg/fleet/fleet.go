@@ -37,6 +37,8 @@ var (
 	ErrUnrecorded = errors.New("it is done, but could not be put on record")
 	// ErrUnknown: there is no such node or version.
 	ErrUnknown = errors.New("not known")
+	// ErrDenied: NATS does not let this user do that.
+	ErrDenied = feed.ErrDenied
 )
 
 // Version is shared settings as they were stored.
@@ -162,10 +164,12 @@ type Status struct {
 	// Memory is what the process has in memory, in bytes; 0 if that is not known.
 	Memory uint64 `json:"memory_bytes,omitempty"`
 	// Streams are open; Behind and Quarantined are runs.
-	Streams     int      `json:"streams"`
-	Behind      uint64   `json:"runs_behind"`
-	Quarantined uint64   `json:"runs_quarantined"`
-	Settings    Settings `json:"settings"`
+	Streams     int    `json:"streams"`
+	Behind      uint64 `json:"runs_behind"`
+	Quarantined uint64 `json:"runs_quarantined"`
+	// Lacking are dates, by partition, of which runs are missing since the node had no room for them.
+	Lacking  uint64   `json:"dates_lacking,omitempty"`
+	Settings Settings `json:"settings"`
 	// HoldsVersion is that of the holds in force, 0 for none; Holds how many runs are held.
 	HoldsVersion uint64 `json:"holds_version,omitempty"`
 	Holds        int    `json:"holds,omitempty"`

@@ -111,6 +111,9 @@ func Warnings(nodes []Status) (all []string) {
 				all = append(all, n.Name+": "+why)
 			}
 		}
+		if n.Lacking > 0 {
+			all = append(all, fmt.Sprintf("%s: no room for runs of %d dates, by partition (feed.max_runs, feed.max_memory_mib); its log tells which", n.Name, n.Lacking))
+		}
 		if n.Errors > 0 {
 			all = append(all, fmt.Sprintf("%s: %.1f errors/s; its log tells", n.Name, n.Errors))
 		}

@@ -176,7 +176,7 @@ func (s *Server) question(raw string, r *replica.Replica, now time.Time) (q *ans
 
 // serve answers with what the cache gave.
 func (s *Server) serve(c *gin.Context, a answer.Served) {
-	reply, problem := s.reply(&a, asking{ifNoneMatch: c.Request.Header.Values("If-None-Match"), acceptEncoding: c.Request.Header.Get("Accept-Encoding")})
+	reply, problem := s.reply(&a, asking{ifNoneMatch: c.Request.Header.Values("If-None-Match"), acceptEncoding: c.Request.Header.Get("Accept-Encoding")}, s.origins.Load().vary())
 	if problem != nil {
 		fail(c, problem)
 		return
@@ -186,7 +186,7 @@ func (s *Server) serve(c *gin.Context, a answer.Served) {
 
 // offers answers with tokens, which are each caller's own and kept by nobody.
 func (s *Server) offers(c *gin.Context, q *answer.Request, r *replica.Replica, from *replica.Position) {
-	if from != nil && !s.await(c.Request.Context(), func() bool { return r.Reached(from) }) {
+	if from != nil && !s.await(c, func() bool { return r.Reached(from) }) {
 		fail(c, s.notReached())
 		return
 	}
@@ -227,7 +227,6 @@ func (s *Server) send(c *gin.Context, body []byte, f freshness, caching string) 
 	f.headers(c)
 	c.Header("ETag", tag)
 	c.Header("Cache-Control", caching)
-	c.Header("X-Content-Type-Options", "nosniff")
 	if matches(c.Request.Header.Values("If-None-Match"), tag) {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()

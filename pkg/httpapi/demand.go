@@ -34,11 +34,12 @@ func position(c *gin.Context) (*replica.Position, bool) {
 const awaitEvery = 2 * time.Millisecond
 
 // await waits until something holds, for as long as the settings let a position wait.
-func (s *Server) await(ctx context.Context, holds func() bool) bool {
+func (s *Server) await(c *gin.Context, holds func() bool) bool {
 	if holds() {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.settings.Load().PositionWait)
+	idle(c)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), s.settings.Load().PositionWait)
 	defer cancel()
 	ticker := time.NewTicker(awaitEvery)
 	defer ticker.Stop()
@@ -59,7 +60,7 @@ func (s *Server) await(ctx context.Context, holds func() bool) bool {
 func (s *Server) serveFrom(c *gin.Context, e *answer.Entry, r *replica.Replica, p *replica.Position, d answer.Demand) {
 	d.Look = true
 	var a answer.Served
-	if !s.await(c.Request.Context(), func() bool {
+	if !s.await(c, func() bool {
 		if !r.Reached(p) {
 			return false
 		}

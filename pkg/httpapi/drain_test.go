@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"net/netip"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/yupiao/yupiao/pkg/testkit"
 )
+
+// somebody has an address.
+var somebody = netip.MustParseAddr("192.0.2.1")
 
 // watchers are streams without connections: those who watch leave as soon as they are told to begin anew.
 type watchers struct {
@@ -21,7 +25,7 @@ func (w *watchers) come(query string, many int) bool {
 	first, last := saleDates(w.g.source.R, w.g.now)
 	q, lang, _, _ := parseQuery(query, w.g.source.R.Index(), first, last)
 	for range many {
-		if w.g.hub.admit("somebody") != nil {
+		if w.g.hub.admit(somebody) != nil {
 			return false
 		}
 		t := w.g.hub.join(q, lang)
@@ -39,7 +43,7 @@ func (w *watchers) come(query string, many int) bool {
 			}
 			t.unsubscribe(sub)
 			w.g.hub.part(t)
-			w.g.hub.leave("somebody")
+			w.g.hub.leave(somebody)
 			w.open.Add(-1)
 		}()
 	}

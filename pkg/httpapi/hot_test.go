@@ -23,7 +23,8 @@ import (
 // door is a server on a real address, with the lane or without it.
 type door struct {
 	net.Listener
-	end func() error
+	server *Server
+	end    func() error
 }
 
 // open serves the small railway. Each door has a cache of its own.
@@ -44,12 +45,12 @@ func open(tb testing.TB, fast bool, changes ...func(*Options)) *door {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	d := &door{}
+	d := &door{server: s}
 	if d.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		tb.Fatal(err)
 	}
 	if fast {
-		d.Listener = lane.Listen(d.Listener, lane.Options{Path: HotPath, Handler: s})
+		d.Listener = lane.Listen(d.Listener, lane.Options{Path: HotPath, Handler: s, KeyHeader: o.Settings.KeyHeader})
 	}
 	server := &http.Server{Handler: s, MaxHeaderBytes: 16 << 10, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(d.Listener) }()

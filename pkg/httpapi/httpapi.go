@@ -11,6 +11,10 @@
 //	H5 An answer is as fresh as its caller demands: not older than max_age, and not older than the answer whose Yupiao-Position is handed
 //	   back, from whichever node that was. Otherwise there is none, and the problem says why.
 //	H6 The lane answers each request with the bytes that gin would answer with.
+//	H7 Who asks more often than the settings let him is told so at less cost than an answer, and it costs nobody else anything. Health and readiness are always told.
+//	H8 Of more than the node can do, hits are answered, work that is no hit waits for its turn as long as that helps, and the rest is refused at once. A client that is slow to
+//	   read, watches, or waits for a position holds no turn.
+//	H9 No answer is taken for another kind than it is, and no page of another origin can read one unless the settings name its origin.
 package httpapi
 
 import (
@@ -18,6 +22,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -29,6 +34,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/accuracy"
 	"github.com/yupiao/yupiao/pkg/answer"
 	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/limit"
 	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/replica"
 	"github.com/yupiao/yupiao/pkg/trace"
@@ -52,8 +58,16 @@ type Settings struct {
 	MaxStreams, MaxStreamsPerClient int
 	// TrustedProxies may tell a client's address in X-Forwarded-For; addresses or CIDR ranges. Default none.
 	TrustedProxies []string
+	// AllowedOrigins are those whose pages may read answers (CORS), such as https://tickets.example. Default none.
+	AllowedOrigins []string
 	// AccessLog is the share of requests that are logged, 0 to 1. Default none.
 	AccessLog float64
+	// Rate is how often a client may ask; none by default.
+	Rate limit.Rate
+	// KeyHeader, if set, is the header in which trusted proxies tell a client's key: clients are told apart by it, and by their addresses where it is absent. The lane must know it too.
+	KeyHeader string
+	// QueueWait is how long work that is no hit may wait for its turn, where there is more than the node can do; 0: all is done at once.
+	QueueWait time.Duration
 	// OfferKeys sign the offer tokens of answers to those who ask for them; none: no tokens.
 	OfferKeys offer.Keys
 }
@@ -96,6 +110,11 @@ type Server struct {
 	source   Source
 	answers  *answer.Cache
 	settings atomic.Pointer[Settings]
+	proxies  []netip.Prefix
+	buckets  *limit.Buckets
+	tooOften atomic.Pointer[refusal]
+	origins  atomic.Pointer[origins]
+	gate     *limit.Gate
 	clock    func() time.Time
 	log      *slog.Logger
 	hub      *hub
@@ -103,6 +122,8 @@ type Server struct {
 	traffic  traffic
 	trace    *trace.Tracer
 	draining atomic.Bool
+
+	keyHeader string
 
 	mu     sync.Mutex         // guards settle, and the order of Drain and Return
 	settle context.CancelFunc // ends the restarts of streams; nil if there are none
@@ -117,23 +138,36 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{source: o.Source, answers: o.Answers, clock: o.Clock, log: o.Log, trace: o.Trace}
+	s.buckets, s.keyHeader = limit.NewBuckets(o.Settings.Rate), o.Settings.KeyHeader
+	s.gate = limit.NewGate(limit.GateOptions{Wait: o.Settings.QueueWait})
 	s.Follow(o.Settings)
+	var err error
+	if s.proxies, err = parseProxies(o.Settings.TrustedProxies); err != nil {
+		return nil, err
+	}
 	s.hub = newHub(ctx, s)
 	gin.SetMode(gin.ReleaseMode)
 	s.engine = gin.New()
 	s.engine.HandleMethodNotAllowed = true
-	if err := s.engine.SetTrustedProxies(o.Settings.TrustedProxies); err != nil { // nil trusts nobody; gin's own default is everybody
+	// A redirection would pass by what is used below.
+	s.engine.RedirectTrailingSlash = false
+	if err = s.engine.SetTrustedProxies(o.Settings.TrustedProxies); err != nil { // nil trusts nobody; gin's own default is everybody
 		return nil, err
 	}
-	s.engine.Use(s.measure, s.recover, s.last)
+	s.engine.Use(s.measure, s.recover, s.last, s.share, s.admit)
 	s.routes(o)
 	return s, nil
 }
 
-// Follow takes other settings, but for the trusted proxies. They hold for the next request.
+// Follow takes other settings, but for the trusted proxies and the header of keys. They hold for the next request.
 func (s *Server) Follow(settings Settings) {
 	settings = settings.orDefault()
 	s.settings.Store(&settings)
+	s.tooOften.Store(tooOften(settings.Rate))
+	origins := newOrigins(settings.AllowedOrigins)
+	s.origins.Store(&origins)
+	s.buckets.Follow(settings.Rate)
+	s.gate.Follow(settings.QueueWait)
 }
 
 func (s *Server) routes(o Options) {
@@ -163,6 +197,9 @@ func (s *Server) routes(o Options) {
 		fail(c, &Problem{Kind: notFound, Detail: "there is nothing at this path; see /openapi.yaml", Value: clip(c.Request.URL.Path)})
 	})
 	s.engine.NoMethod(func(c *gin.Context) {
+		if preflight(c) {
+			return
+		}
 		fail(c, &Problem{Kind: methodNotAllowed, Detail: "this path takes GET and HEAD", Value: clip(c.Request.Method)})
 	})
 }
@@ -202,7 +239,10 @@ func (s *Server) last(c *gin.Context) {
 }
 
 // ServeHTTP answers a request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.engine.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header()["X-Content-Type-Options"] = nosniff
+	s.engine.ServeHTTP(w, r)
+}
 
 // recover turns a bug into a logged 500 that tells nothing of the inside.
 func (s *Server) recover(c *gin.Context) {

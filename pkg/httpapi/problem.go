@@ -50,6 +50,8 @@ var (
 	notReached       = problemKind{"position-not-reached", "This node is not as far as your last answer", http.StatusServiceUnavailable}
 	invalidHeader    = problemKind{"invalid-header", "A header has a bad value", http.StatusBadRequest}
 	tooManyStreams   = problemKind{"too-many-streams", "Too many open streams", http.StatusTooManyRequests}
+	rateLimited      = problemKind{"rate-limited", "You ask too often", http.StatusTooManyRequests}
+	tooMuch          = problemKind{"overloaded", "This node is overloaded", http.StatusServiceUnavailable}
 	leaving          = problemKind{"draining", "This node is being drained", http.StatusServiceUnavailable}
 	internal         = problemKind{"internal", "Internal error", http.StatusInternalServerError}
 )
@@ -67,6 +69,13 @@ func (p *Problem) MarshalJSON() ([]byte, error) {
 	}{"/problems/" + p.Kind.slug, p.Kind.title, p.Kind.status, p.Detail, p.Parameter, p.Value, p.Candidates})
 }
 
+const problemType = "application/problem+json"
+
+// wholeSeconds are not less than a time.
+func wholeSeconds(d time.Duration) string {
+	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
+}
+
 // fail answers with a problem and ends the request.
 func fail(c *gin.Context, p *Problem) {
 	body, err := json.Marshal(p)
@@ -74,12 +83,11 @@ func fail(c *gin.Context, p *Problem) {
 		body = []byte(`{"type":"about:blank"}`)
 	}
 	if p.RetryAfter > 0 {
-		c.Header("Retry-After", strconv.Itoa(int((p.RetryAfter+time.Second-1)/time.Second)))
+		c.Header("Retry-After", wholeSeconds(p.RetryAfter))
 	}
 	c.Set(problemKey, p.Kind.slug)
 	c.Header("Cache-Control", "no-store")
-	c.Header("X-Content-Type-Options", "nosniff")
-	c.Data(p.Kind.status, "application/problem+json", body)
+	c.Data(p.Kind.status, problemType, body)
 	c.Abort()
 }
 

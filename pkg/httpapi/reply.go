@@ -46,8 +46,8 @@ type asking struct {
 	last bool
 }
 
-// reply turns what the cache gave into what goes out. A problem says why it does not.
-func (s *Server) reply(a *answer.Served, how asking) (r reply, problem *Problem) {
+// reply turns what the cache gave into what goes out, with the header Vary. A problem says why it does not.
+func (s *Server) reply(a *answer.Served, how asking, vary string) (r reply, problem *Problem) {
 	if a.TooOld {
 		return r, &Problem{Kind: notFresh, Detail: "the answer is " + aged(a.Age, a.Proved) + ", and nothing newer has come from the booking system", RetryAfter: time.Second}
 	}
@@ -65,7 +65,7 @@ func (s *Server) reply(a *answer.Served, how asking) (r reply, problem *Problem)
 		r.set("Connection", "close")
 	}
 	r.content(a, how)
-	r.set("Vary", varies)
+	r.set("Vary", vary)
 	r.set("X-Content-Type-Options", "nosniff")
 	if f.proved {
 		r.set("Yupiao-As-Of", s.asOf.text(f.asOf))
@@ -108,11 +108,11 @@ func (r *reply) send(c *gin.Context) {
 	_, _ = c.Writer.Write(r.body) // a client that is gone needs no answer
 }
 
-// append writes it as net/http does.
-func (r *reply) append(dst []byte, date string) []byte {
+// append writes it as net/http does. What the origin is told comes first.
+func (r *reply) append(dst []byte, date, origin string) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = strconv.AppendInt(dst, int64(r.status), 10)
-	dst = append(append(dst, ' '), http.StatusText(r.status)...)
+	dst = append(append(append(dst, ' '), http.StatusText(r.status)...), origin...)
 	for _, field := range r.headers[:r.used] {
 		dst = append(append(append(append(dst, "\r\n"...), field.name...), ": "...), field.value...)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -33,7 +34,7 @@ type hub struct {
 	mu      sync.Mutex // guards what follows
 	made    int        // topics
 	topics  map[topicKey]*topic
-	clients map[string]int
+	clients map[netip.Addr]int
 	streams int
 }
 
@@ -44,7 +45,7 @@ type topicKey struct {
 }
 
 func newHub(ctx context.Context, s *Server) *hub {
-	h := &hub{ctx: ctx, server: s, topics: map[topicKey]*topic{}, clients: map[string]int{}, sweepers: max(1, runtime.GOMAXPROCS(0)/2)}
+	h := &hub{ctx: ctx, server: s, topics: map[topicKey]*topic{}, clients: map[netip.Addr]int{}, sweepers: max(1, runtime.GOMAXPROCS(0)/2)}
 	for n := range h.sweepers {
 		go h.sweep(n)
 	}
@@ -115,7 +116,7 @@ func (h *hub) restart(ctx context.Context, over time.Duration) {
 }
 
 // admit counts a stream in, or says why not.
-func (h *hub) admit(client string) *Problem {
+func (h *hub) admit(client netip.Addr) *Problem {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	set := h.server.settings.Load()
@@ -132,7 +133,7 @@ func (h *hub) admit(client string) *Problem {
 	return nil
 }
 
-func (h *hub) leave(client string) {
+func (h *hub) leave(client netip.Addr) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.streams--
@@ -172,11 +173,12 @@ func (s *Server) stream(c *gin.Context) {
 	if asked == nil {
 		return
 	}
-	if problem := s.hub.admit(c.ClientIP()); problem != nil {
+	client := s.buckets.Whole(s.address(c.Request))
+	if problem := s.hub.admit(client); problem != nil {
 		fail(c, problem)
 		return
 	}
-	defer s.hub.leave(c.ClientIP())
+	defer s.hub.leave(client)
 	t := s.hub.join(asked.query, asked.lang)
 	defer s.hub.part(t)
 	sub, hello, tag := t.subscribe()

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/yupiao/yupiao/pkg/latency"
+	"github.com/yupiao/yupiao/pkg/limit"
 	"github.com/yupiao/yupiao/pkg/trace"
 )
 
@@ -36,6 +38,7 @@ const (
 	unready
 	stale
 	limited
+	shed
 	failed
 	outcomes
 )
@@ -43,7 +46,7 @@ const (
 // Names, as metrics tell them.
 var (
 	routeNames   = [routes]string{"availability", "run", "stations", "stream", "ready", "other"}
-	outcomeNames = [outcomes]string{"ok", "not_modified", "bad_request", "not_ready", "not_fresh", "limited", "error"}
+	outcomeNames = [outcomes]string{"ok", "not_modified", "bad_request", "not_ready", "not_fresh", "limited", "shed", "error"}
 	routesByPath = map[string]route{HotPath: toAvailability, "/v1/runs/:run": toRun, "/v1/stations": toStations, "/v1/stream": toStream, "/readyz": toReady}
 )
 
@@ -94,6 +97,14 @@ func (s *Server) Streams() (open int, events uint64) {
 	defer s.hub.mu.Unlock()
 	return s.hub.streams, s.traffic.events.Load()
 }
+
+// Limits tells of the gate, and of clients that were forgotten for want of room.
+func (s *Server) Limits() (gate limit.GateStats, forgotten uint64) {
+	return s.gate.Stats(), s.buckets.Lost()
+}
+
+// Client is whom an address belongs to, as limits tell clients apart.
+func (s *Server) Client(a netip.Addr) netip.Addr { return s.buckets.Whole(a) }
 
 // measure counts and times a request that gin answers.
 func (s *Server) measure(c *gin.Context) {
@@ -153,6 +164,8 @@ func outcomeOf(c *gin.Context) outcome {
 	case status == http.StatusServiceUnavailable:
 		if kind := c.GetString(problemKey); kind == tooOld.slug || kind == notFresh.slug || kind == notReached.slug {
 			return stale
+		} else if kind == tooMuch.slug {
+			return shed
 		}
 		return unready
 	case status >= http.StatusInternalServerError:

@@ -341,6 +341,13 @@ func TestBadStates(t *testing.T) {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
+	vast := make([]Class, rail.MaxClasses)
+	for i := range vast {
+		vast[i] = Class{Class: rail.Class(fmt.Sprint(i)), Buckets: make([]Bucket, MaxBuckets)}
+	}
+	if _, err := NewTable(rail.MaxStops, vast); !errors.Is(err, ErrAdjust) || !strings.Contains(err.Error(), "take 544194560 bytes; want at most 16777216") {
+		t.Errorf("a table of half a gigabyte: %v", err)
+	}
 	if _, err := NewTable(1, nil); !errors.Is(err, ErrAdjust) {
 		t.Errorf("one stop: got %v", err)
 	}

@@ -3,6 +3,7 @@ package inventory
 import (
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/timetable"
@@ -52,8 +53,25 @@ func NewLayout(stops int, classes []Class) (*Layout, error) {
 			return nil, err
 		}
 	}
-	l.words = l.cells + (l.counts+lanes-1)/lanes
+	if l.words = l.cells + (l.counts+lanes-1)/lanes; l.words > maxWords {
+		return nil, fmt.Errorf("%w: %d stops and %d classes with these buckets take %d bytes; want at most %d", ErrAdjust, stops, len(classes), 8*l.words, 8*maxWords)
+	}
 	return l, nil
+}
+
+// maxWords is the greatest size of a table: 16 MiB, twice what 32 classes of one bucket each take on 512 stops. A state of some kilobytes could ask for half a gigabyte.
+const maxWords = 16 << 20 / 8
+
+// Bytes is about how much memory a table of the layout takes, as if it were the only one.
+func (l *Layout) Bytes() int64 {
+	n := 8 * l.words
+	for i := range l.classes {
+		n += int(unsafe.Sizeof(column{}))
+		for k := range l.classes[i].buckets {
+			n += int(unsafe.Sizeof(bucket{})) + len(l.classes[i].buckets[k].quotas)*int(unsafe.Sizeof(Quota{}))
+		}
+	}
+	return int64(n)
 }
 
 func (l *Layout) add(c *Class) error {
@@ -67,15 +85,15 @@ func (l *Layout) add(c *Class) error {
 		total += b.Capacity
 		col.buckets[i] = l.bucket(b, len(c.Buckets) == 1)
 	}
-	if total > rail.MaxCount || len(c.Buckets) > maxBuckets {
-		return fmt.Errorf("%w: class %q has capacity %d in %d buckets; want at most %d in at most %d", ErrAdjust, c.Class, total, len(c.Buckets), rail.MaxCount, maxBuckets)
+	if total > rail.MaxCount || len(c.Buckets) > MaxBuckets {
+		return fmt.Errorf("%w: class %q has capacity %d in %d buckets; want at most %d in at most %d", ErrAdjust, c.Class, total, len(c.Buckets), rail.MaxCount, MaxBuckets)
 	}
 	l.classes = append(l.classes, col)
 	return nil
 }
 
-// maxBuckets is the greatest number of buckets of a class.
-const maxBuckets = 64
+// MaxBuckets is the greatest number of buckets of a class.
+const MaxBuckets = 64
 
 func (l *Layout) bucket(b *Bucket, alone bool) bucket {
 	out := bucket{kind: b.Kind, capacity: b.Capacity, quotas: slices.Clone(b.Quotas), first: int32(l.counts)}

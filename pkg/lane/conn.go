@@ -36,7 +36,7 @@ type conn struct {
 // run answers until the connection is closed or handed over.
 func (c *conn) run() {
 	c.in, c.now = ins.Get().(*[inSize]byte), time.Now()
-	c.request.remote = c.RemoteAddr()
+	c.request.From = addressOf(c.RemoteAddr())
 	for c.next() {
 	}
 }
@@ -74,7 +74,7 @@ func (c *conn) answer(dst []byte) (response []byte, v verdict) {
 	c.request.Date, c.request.Read = c.lane.dateAt(c.now), c.now
 	for c.start < c.end && len(dst) < outSize {
 		var n int
-		if n, v = parse(c.in[c.start:c.end], c.lane.prefix, &c.request); v != hot {
+		if n, v = parse(c.in[c.start:c.end], &c.lane.want, &c.request); v != hot {
 			break
 		}
 		c.request.Last = c.lane.draining.Load() && c.start+n == c.end

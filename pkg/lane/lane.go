@@ -21,6 +21,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,8 @@ type Options struct {
 	// Path of the hot request, such as /v1/availability.
 	Path    string
 	Handler Handler
+	// KeyHeader, if set, is the header whose value is Request.Key.
+	KeyHeader string
 	// Idle is how long a connection may be silent between requests, default 2 min; Header how long the head of a request may take from the first byte on, and the first
 	// request from the connection's start, default 5 s; Write how long a response may take, default 30 s.
 	Idle, Header, Write time.Duration
@@ -46,7 +49,7 @@ type Options struct {
 type Listener struct {
 	net.Listener
 	o        Options
-	prefix   string
+	want     expected
 	over     chan accepted
 	closed   chan struct{}
 	close    sync.Once
@@ -72,7 +75,7 @@ func Listen(l net.Listener, o Options) *Listener {
 			*d = standard
 		}
 	}
-	lane := &Listener{Listener: l, o: o, prefix: "GET " + o.Path + "?", over: make(chan accepted), closed: make(chan struct{}), conns: map[*conn]struct{}{}}
+	lane := &Listener{Listener: l, o: o, want: expected{"GET " + o.Path + "?", strings.ToLower(o.KeyHeader)}, over: make(chan accepted), closed: make(chan struct{}), conns: map[*conn]struct{}{}}
 	go lane.accept()
 	return lane
 }

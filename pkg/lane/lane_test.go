@@ -154,7 +154,7 @@ func TestPipeline(t *testing.T) {
 
 // L3.
 func TestNoAllocation(t *testing.T) {
-	l := &Listener{prefix: prefix, o: Options{Handler: constant{}}}
+	l := &Listener{want: want, o: Options{Handler: constant{}}}
 	c := &conn{lane: l, in: new([inSize]byte)}
 	in := line("from=BJP&to=SHH", "Host: a:80", "Accept: */*", "Accept-Encoding: gzip")
 	out := make([]byte, 0, 1000)
@@ -241,5 +241,21 @@ func TestDrainIdle(t *testing.T) {
 	}
 	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// BenchmarkAnswer is what a browser's request costs the lane itself, without its connection and its Handler's answer.
+func BenchmarkAnswer(b *testing.B) {
+	l := &Listener{want: expected{prefix: prefix}, o: Options{Handler: constant{}}}
+	c := &conn{lane: l, in: new([inSize]byte)}
+	in := line("from=BJP&to=SHH&date=2026-12-01", "Host: tickets.example", "User-Agent: Mozilla/5.0 (X11; Linux x86_64)", "Accept: */*", "Accept-Encoding: gzip, deflate, br, zstd",
+		"Accept-Language: zh-CN,zh;q=0.9", "Connection: keep-alive", `If-None-Match: "6e0fb6b96e779771"`, "X-Forwarded-For: 192.0.2.1", "Referer: https://tickets.example/")
+	out := make([]byte, 0, 1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.start, c.end = 0, copy(c.in[:], in)
+		if _, v := c.answer(out[:0]); v != hot {
+			b.Fatal(v)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"net"
+	"net/netip"
 	"time"
 	"unsafe"
 )
@@ -10,8 +11,10 @@ import (
 type Request struct {
 	// Query is what follows the path and its question mark: printable ASCII as it was sent.
 	Query string
-	// AcceptEncoding, CacheControl, IfNoneMatch and TraceParent are the headers' values, each sent once.
-	AcceptEncoding, CacheControl, IfNoneMatch, TraceParent string
+	// AcceptEncoding, CacheControl, IfNoneMatch, Origin and TraceParent are the headers' values, each sent once.
+	AcceptEncoding, CacheControl, IfNoneMatch, Origin, TraceParent string
+	// ForwardedFor and RealIP are what a proxy says of the client, and Key what it says in the header that Options name. Whoever is at the other end may have written them.
+	ForwardedFor, RealIP, Key string
 	// Date is the value of the response's header Date.
 	Date string
 	// Last: the response must say Connection: close.
@@ -19,32 +22,33 @@ type Request struct {
 	// Read is when it had been read.
 	Read time.Time
 
-	remote net.Addr
+	// From is the address at the connection's other end; the zero one if that has none.
+	From netip.Addr
 
 	seen field // headers that may come once
 }
 
-// Client is the address of whoever is at the connection's other end.
-func (r *Request) Client() string {
-	if r.remote == nil {
-		return ""
+// addressOf is the address of a connection's other end.
+func addressOf(a net.Addr) netip.Addr {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap().WithZone("")
 	}
-	host, _, err := net.SplitHostPort(r.remote.String())
-	if err != nil {
-		return r.remote.String()
-	}
-	return host
+	return netip.Addr{}
 }
 
 // field is a header that the lane knows, as a bit.
-type field uint8
+type field uint16
 
 const (
 	host field = 1 << iota
 	acceptEncoding
 	cacheControl
 	ifNoneMatch
+	origin
 	traceParent
+	forwardedFor
+	realIP
+	clientKey
 )
 
 // verdict is what the beginning of a request is to the lane.
@@ -56,16 +60,19 @@ const (
 	foreign                // net/http's
 )
 
+// expected is what a hot request begins with, and the header, in lower case, that tells its client's key; empty for none.
+type expected struct{ prefix, key string }
+
 // parse reads the head of a request that begins with prefix, the method, the path and a question mark, into r, and tells its length. It knows only the strictest form of
 // HTTP/1.1 (RFC 9112), in which no two readers differ; whatever is unusual is foreign (L1).
-func parse(b []byte, prefix string, r *Request) (length int, v verdict) {
-	*r = Request{Date: r.Date, Last: r.Last, Read: r.Read, remote: r.remote}
-	i, v := r.line(b, prefix)
+func parse(b []byte, want *expected, r *Request) (length int, v verdict) {
+	*r = Request{Date: r.Date, Last: r.Last, Read: r.Read, From: r.From}
+	i, v := r.line(b, want.prefix)
 	for v == hot {
 		if rest := b[i:]; len(rest) > 0 && rest[0] == '\r' {
 			return i + len(crlf), r.end(rest)
 		}
-		i, v = r.field(b, i)
+		i, v = r.field(b, i, want.key)
 	}
 	return 0, v
 }
@@ -111,7 +118,7 @@ func (r *Request) end(rest []byte) verdict {
 }
 
 // field reads a header from its first byte on.
-func (r *Request) field(b []byte, start int) (next int, v verdict) {
+func (r *Request) field(b []byte, start int, key string) (next int, v verdict) {
 	colon := start
 	for colon < len(b) && bytesOf[b[colon]]&inName != 0 {
 		colon++
@@ -126,7 +133,7 @@ func (r *Request) field(b []byte, start int) (next int, v verdict) {
 	for end < len(b) && bytesOf[b[end]]&inValue != 0 {
 		end++
 	}
-	if next, v = expect(b, end, crlf); v == hot && !r.take(b[start:colon], trim(b[colon+1:end])) {
+	if next, v = expect(b, end, crlf); v == hot && !r.take(b[start:colon], trim(b[colon+1:end]), key) {
 		v = foreign
 	}
 	return next, v
@@ -144,14 +151,19 @@ func trim(b []byte) []byte {
 }
 
 // take notes a header, or lets it pass. False for one after which net/http would do what the lane does not: read a body, wait, switch, close, or wait for a position.
-func (r *Request) take(name, value []byte) bool {
+func (r *Request) take(name, value []byte, key string) bool {
+	if key != "" && !r.keep(name, key, &r.Key, clientKey, value) {
+		return false
+	}
 	switch len(name) {
 	case len("Host"):
 		return !is(name, "host") || isHost(value) && r.once(host)
-	case len("Expect"):
-		return !is(name, "expect") && !is(name, "pragma")
+	case len("Origin"):
+		return r.keep(name, "origin", &r.Origin, origin, value) && !is(name, "expect") && !is(name, "pragma")
 	case len("Upgrade"):
 		return !is(name, "upgrade") && !is(name, "trailer")
+	case len("X-Real-IP"):
+		return r.keep(name, "x-real-ip", &r.RealIP, realIP, value)
 	case len("Connection"):
 		return !is(name, "connection") || is(value, "keep-alive")
 	case len("traceparent"):
@@ -161,7 +173,7 @@ func (r *Request) take(name, value []byte) bool {
 	case len("Content-Length"):
 		return !is(name, "content-length")
 	case len("Accept-Encoding"):
-		return r.keep(name, "accept-encoding", &r.AcceptEncoding, acceptEncoding, value) && !is(name, "yupiao-position")
+		return r.keep(name, "accept-encoding", &r.AcceptEncoding, acceptEncoding, value) && r.keep(name, "x-forwarded-for", &r.ForwardedFor, forwardedFor, value) && !is(name, "yupiao-position")
 	case len("Transfer-Encoding"):
 		return !is(name, "transfer-encoding")
 	}

@@ -11,6 +11,8 @@ import (
 
 const prefix = "GET /v1/availability?"
 
+var want = expected{prefix, "x-key"}
+
 // line is a request with some headers.
 func line(query string, headers ...string) string {
 	return prefix + query + " HTTP/1.1\r\n" + strings.Join(headers, "\r\n") + strings.Repeat("\r\n", min(len(headers), 1)) + "\r\n"
@@ -60,16 +62,20 @@ func TestParse(t *testing.T) {
 		"two tags":                 {line("", "Host: a", `If-None-Match: "a"`, `If-None-Match: "b"`), foreign},
 		"two demands":              {line("", "Host: a", "Cache-Control: a", "Cache-Control: b"), foreign},
 		"two codings":              {line("", "Host: a", "Accept-Encoding: gzip", "accept-encoding: zstd"), foreign},
+		"two proxies' headers":     {line("", "Host: a", "X-Forwarded-For: 1.2.3.4", "x-forwarded-for: 1.2.3.4"), foreign},
+		"two real addresses":       {line("", "Host: a", "X-Real-Ip: 1.2.3.4", "x-real-ip: 1.2.3.4"), foreign},
+		"two origins":              {line("", "Host: a", "Origin: a", "Origin: b"), foreign},
+		"two keys":                 {line("", "Host: a", "X-Key: a", "X-Key: b"), foreign},
 		"a browser":                {line("from=%E5%8C%97%E4%BA%AC", "Host: a", "User-Agent: Mozilla/5.0 (X11)", "Accept: */*", "Cookie: a=b; c=d", "Range: bytes=0-1", "X-Empty:"), hot},
 	} {
 		var r Request
-		if n, v := parse([]byte(c.in), prefix, &r); v != c.want || v == hot && n != len(c.in) {
+		if n, v := parse([]byte(c.in), &want, &r); v != c.want || v == hot && n != len(c.in) {
 			t.Errorf("%s: %d, length %d of %d; want %d", name, v, n, len(c.in), c.want)
 		}
 	}
 	var r Request
-	_, v := parse([]byte(line("a=b&c", "HOST: x", "accept-encoding:  gzip, zstd\t", `If-None-Match: W/"1"`, "Cache-Control:max-age=3")), prefix, &r)
-	if v != hot || r.Query != "a=b&c" || r.AcceptEncoding != "gzip, zstd" || r.IfNoneMatch != `W/"1"` || r.CacheControl != "max-age=3" {
+	_, v := parse([]byte(line("a=b&c", "HOST: x", "accept-encoding:  gzip, zstd\t", `If-None-Match: W/"1"`, "Cache-Control:max-age=3", "X-Forwarded-For: 1.2.3.4, 5.6.7.8", "X-Real-IP: ::1", "x-KEY: k", "ORIGIN: http://a")), &want, &r)
+	if v != hot || r.Query != "a=b&c" || r.AcceptEncoding != "gzip, zstd" || r.IfNoneMatch != `W/"1"` || r.CacheControl != "max-age=3" || r.ForwardedFor != "1.2.3.4, 5.6.7.8" || r.RealIP != "::1" || r.Key != "k" || r.Origin != "http://a" {
 		t.Errorf("%d %+v", v, r)
 	}
 }
@@ -78,7 +84,7 @@ func TestParse(t *testing.T) {
 func TestParseBeginnings(t *testing.T) {
 	whole := []byte(line("from=BJP&to=SHH", "Host: a:80", "Accept: */*", "Accept-Encoding: gzip"))
 	for n := range whole {
-		if _, v := parse(whole[:n], prefix, new(Request)); v != partial {
+		if _, v := parse(whole[:n], &want, new(Request)); v != partial {
 			t.Errorf("%q is %d", whole[:n], v)
 		}
 	}
@@ -88,13 +94,13 @@ func TestParseBeginnings(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		line("from=BJP", "Host: a"), line("a=%zz", "Host: a:1", "Accept-Encoding: gzip;q=0"), line("", "Host: a", "Connection: keep-alive", "X: y") + "GET / HTTP/1.1",
-		line("?", "Host: a", "Cache-Control: no-cache"), prefix + "x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
+		line("?", "Host: a", "Cache-Control: no-cache"), line("", "Host: a", "X-Forwarded-For: 1.2.3.4 , ::1", "X-Real-IP:\t::1 ", "X-Key: a", "Origin: null"), prefix + "x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var r Request
-		n, v := parse(in, prefix, &r)
+		n, v := parse(in, &want, &r)
 		if v != hot {
 			return
 		}
@@ -110,7 +116,8 @@ func FuzzParse(f *testing.F) {
 		}
 		get := func(name string) string { return strings.Join(theirs.Header.Values(name), "|") }
 		if theirs.Method != "GET" || theirs.URL.Path != "/v1/availability" || theirs.URL.RawQuery != r.Query || theirs.Close || theirs.Proto != "HTTP/1.1" || theirs.Host == "" ||
-			get("Accept-Encoding") != r.AcceptEncoding || get("Cache-Control") != r.CacheControl || get("If-None-Match") != r.IfNoneMatch || get("Yupiao-Position") != "" {
+			get("Accept-Encoding") != r.AcceptEncoding || get("Cache-Control") != r.CacheControl || get("If-None-Match") != r.IfNoneMatch ||
+			get("X-Forwarded-For") != r.ForwardedFor || get("X-Real-Ip") != r.RealIP || get("X-Key") != r.Key || get("Origin") != r.Origin || get("Yupiao-Position") != "" {
 			t.Fatalf("%q: %+v; the lane read %+v", in, theirs, r)
 		}
 	})

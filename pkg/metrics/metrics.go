@@ -60,6 +60,7 @@ type Options struct {
 	// Draining: the node is being drained. Holds are the runs that operators hold.
 	Draining func() bool
 	Holds    func() *replica.HoldTable
+	Limits   Limits
 	// Program is the version of the program.
 	Program string
 	Clock   func() time.Time
@@ -71,15 +72,16 @@ func Handler(o Options) http.Handler {
 	registry.MustRegister(newGo(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newCollector(o.Source, o.Clock), newOffers(o.Accuracy), newAnswers(o.Answers))
 	registry.MustRegister(newSettings(o.Settings)...)
+	registry.MustRegister(newLimits(o.Limits)...)
 	registry.MustRegister(newTraffic(&o))
 	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-// newGo is the runtime's metrics, with the processor time that the garbage collector takes of all that is not idle, which the usual ones lack. The runtime counts
-// time on the clock, so that these are to be compared with each other alone.
+// newGo is the runtime's metrics, with what the usual ones lack: the heap that the last garbage collection has left, and the processor time that the collector takes of all
+// that is not idle. The runtime counts time on the clock, so that these are to be compared with each other alone.
 func newGo() prometheus.Collector {
 	return collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(
-		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/(gc/total|idle|total):cpu-seconds$`)}))
+		collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/(cpu/classes/(gc/total|idle|total):cpu-seconds|gc/heap/live:bytes)$`)}))
 }
 
 func newSettings(settings func() (version uint64, refused bool)) []prometheus.Collector {
@@ -113,6 +115,7 @@ func newCollector(source Source, clock func() time.Time) *collector {
 			counter("events_applied_total", "Events that changed the replica.", func(s *replica.Stats) uint64 { return s.Applied }),
 			counter("events_duplicate_total", "Events that told nothing new.", func(s *replica.Stats) uint64 { return s.Duplicate }),
 			counter("events_broken_total", "Events that could not be understood or contradicted the replica.", func(s *replica.Stats) uint64 { return s.Broken }),
+			counter("events_refused_total", "Broken events for which the node had no room (feed.max_runs, feed.max_memory_mib), or of a date on which no train can be.", func(s *replica.Stats) uint64 { return s.Refused }),
 			gauge("events_held", "Events kept aside behind a gap.", func(s *replica.Stats) uint64 { return s.Held }),
 			counter("gaps_total", "Times a run fell behind.", func(s *replica.Stats) uint64 { return s.Gaps }),
 			counter("repairs_total", "Times a run came back.", func(s *replica.Stats) uint64 { return s.Repaired }),
@@ -121,6 +124,7 @@ func newCollector(source Source, clock func() time.Time) *collector {
 			gauge("runs", "Runs that can be shown.", func(s *replica.Stats) uint64 { return s.Runs }),
 			gauge("runs_behind", "Runs known to lack a change.", func(s *replica.Stats) uint64 { return s.Behind }),
 			gauge("runs_quarantined", "Runs whose numbers are not shown.", func(s *replica.Stats) uint64 { return s.Quarantined }),
+			gauge("dates_lacking", "Dates, by partition, of which runs are missing since the node had no room for them.", func(s *replica.Stats) uint64 { return s.Lacking }),
 			gauge("runs_unseen", "Runs of which only deltas have come.", func(s *replica.Stats) uint64 { return s.Unseen }),
 		},
 	}

@@ -112,7 +112,7 @@ func (d *demand) record(span time.Duration) *trial.Sample {
 	d.t.Helper()
 	ctx, stop := context.WithCancel(d.t.Context())
 	ended := make(chan struct{})
-	go func() { d.cache.Record(ctx); close(ended) }()
+	go func() { d.cache.Tend(ctx); close(ended) }()
 	d.flow(span)
 	sample, err := d.cache.Sample()
 	stop()

@@ -98,5 +98,5 @@ func (l local) SetLevel(ctx context.Context, level, by string) (before string, e
 	l.options.Log.Log(ctx, max(now.Level(), slog.LevelInfo), "log level", "by", by, "before", before, "after", level) // at a level at which it is heard, before and after
 	now.Set(is)
 	act := fleet.Act{By: by, What: "log", Target: l.settings.Load().Feed.Name, Before: before, After: level}
-	return before, fleet.NewOperator(l.conn).Record(ctx, act)
+	return before, fleet.NewOperator(l.acts).Record(ctx, act)
 }

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/yupiao/yupiao/api"
 	"github.com/yupiao/yupiao/pkg/accuracy"
@@ -35,6 +36,7 @@ import (
 	"github.com/yupiao/yupiao/pkg/fleet"
 	"github.com/yupiao/yupiao/pkg/httpapi"
 	"github.com/yupiao/yupiao/pkg/lane"
+	"github.com/yupiao/yupiao/pkg/limit"
 	"github.com/yupiao/yupiao/pkg/metrics"
 	"github.com/yupiao/yupiao/pkg/offer"
 	"github.com/yupiao/yupiao/pkg/replica"
@@ -64,14 +66,17 @@ type Node struct {
 	options  Options
 	started  time.Time
 	conn     *feed.Conn
+	acts     *feed.Conn // of operators; conn if they have none of their own
 	follower *replica.Follower
+	quiet    sync.Map // *quiet by kind of fault
 	public   net.Listener
-	admin    net.Listener // nil if it is turned off
-	holds    replica.Holds
-	keys     offer.Keys
-	accuracy accuracy.Record
-	answers  *answer.Cache
-	server   *httpapi.Server
+	// connections bounds those of public.
+	connections *limit.Listener
+	admin       net.Listener // nil if it is turned off
+	holds       replica.Holds
+	accuracy    accuracy.Record
+	answers     *answer.Cache
+	server      *httpapi.Server
 	// streams of live answers end with it.
 	streams    context.Context
 	endStreams context.CancelFunc
@@ -109,17 +114,14 @@ func New(settings config.Node, o Options) (*Node, error) {
 }
 
 func (n *Node) open(s *config.Node) (err error) {
-	if n.keys, err = s.Offers.Load(); err != nil {
-		return err
-	}
-	n.conn, err = feed.Connect(feed.Options{
-		URL: s.Feed.URL, InProcess: n.options.InProcess, Name: s.Feed.Name, Credentials: s.Feed.Credentials,
-		OnState: func(err error) { n.options.Log.Warn("connection to the feed", "lost", err != nil, "error", err) },
-	})
+	keys, err := s.Offers.Load()
 	if err != nil {
 		return err
 	}
-	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: n.options.Clock, OnFault: n.logFault, Holds: &n.holds, Between: n.options.Between})
+	if err := n.connect(s); err != nil {
+		return err
+	}
+	n.follower = replica.NewFollower(n.conn, replica.Options{Clock: n.options.Clock, OnFault: n.logFault, Holds: &n.holds, Between: n.options.Between, Limits: s.Feed.Limits()})
 	n.layers, n.pilot = fleet.NewLayers(s), newPilot(n.options.Log)
 	n.member = fleet.NewMember(fleet.MemberOptions{
 		Conn: n.conn, Layers: n.layers, Name: s.Feed.Name, Program: program(), Status: n.status, Try: n.try, Replica: n.follower.Replica, Holds: &n.holds, Drain: n.drain,
@@ -136,19 +138,41 @@ func (n *Node) open(s *config.Node) (err error) {
 	}); err != nil {
 		return err
 	}
-	if err := n.handle(s); err != nil {
+	if err := n.handle(s, keys); err != nil {
 		return err
 	}
 	n.meter = newMeter(n.answers.Stats, n.server.Searches)
 	return n.listen(s)
 }
 
+// connect connects to the feed, and as an operator if there is one.
+func (n *Node) connect(s *config.Node) (err error) {
+	o := s.Feed.Options()
+	o.InProcess = n.options.InProcess
+	o.OnState = func(err error) { n.options.Log.Warn("connection to the feed", "lost", err != nil, "error", err) }
+	o.OnTrouble = func(err error) { n.options.Log.Warn("trouble with the feed", "error", err) }
+	if n.conn, err = feed.Connect(o); err != nil {
+		return err
+	}
+	n.acts = n.conn
+	if o, apart := s.ActOptions(); apart {
+		o.InProcess = n.options.InProcess
+		if n.acts, err = feed.Connect(o); err != nil {
+			return fmt.Errorf("admin.nats_user: %w", err)
+		}
+	}
+	return nil
+}
+
 func (n *Node) listen(s *config.Node) (err error) {
-	if n.public, err = net.Listen("tcp", s.HTTP.Address); err != nil {
+	plain := net.ListenConfig{KeepAlive: -1} // whoever is silent too long is closed anyway, and to ask for it takes four calls of the kernel for each connection
+	if n.public, err = plain.Listen(n.streams, "tcp", s.HTTP.Address); err != nil {
 		return fmt.Errorf("http.address: %w", err)
 	}
+	n.connections = limit.Listen(n.public, connections(s), limit.ListenerOptions{Client: n.server.Client, Exempt: n.server.Trusted, Always: httpapi.Always, Refusal: httpapi.Refusal()})
+	n.public = n.connections
 	if s.HTTP.FastLane {
-		n.public = lane.Listen(n.public, lane.Options{Path: httpapi.HotPath, Handler: n.server})
+		n.public = lane.Listen(n.public, lane.Options{Path: httpapi.HotPath, Handler: n.server, KeyHeader: s.Limits.KeyHeader})
 	}
 	if s.Admin.Address == "" {
 		return nil
@@ -157,6 +181,10 @@ func (n *Node) listen(s *config.Node) (err error) {
 		return fmt.Errorf("admin.address: %w", err)
 	}
 	return nil
+}
+
+func connections(s *config.Node) limit.Connections {
+	return limit.Connections{Total: s.Limits.Connections, PerClient: s.Limits.ConnectionsPerClient, Wait: s.Limits.QueueWait}
 }
 
 // memory for answers, in bytes.
@@ -175,8 +203,10 @@ func (n *Node) close() {
 	telling, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = n.tracer.Close(telling) // what could not be told by now is not waited for
-	if n.conn != nil {
-		n.conn.Close()
+	for _, c := range []*feed.Conn{n.conn, n.acts} {
+		if c != nil {
+			c.Close()
+		}
 	}
 	if n.answers != nil {
 		n.answers.Close()
@@ -190,9 +220,15 @@ func (n *Node) close() {
 
 // Follow takes what can change while the node runs from its own settings, which have changed. It holds for the next request. Safe for concurrent use.
 func (n *Node) Follow(settings *config.Node) {
+	keys, err := settings.Offers.Load()
+	if err != nil { // the file of keys has changed again since it was validated
+		n.options.Log.Error("settings refused, the last good ones stay in force", "error", err)
+		return
+	}
 	n.settings.Store(settings)
 	n.answers.Resize(memory(settings))
-	n.server.Follow(n.limits(settings))
+	n.server.Follow(limits(settings, keys))
+	n.connections.Follow(connections(settings))
 	if page, err := web.Handler(web.Options{Booking: settings.Page.Booking}); err == nil { // validated
 		n.page.Store(&page)
 	}
@@ -233,7 +269,7 @@ func (n *Node) Run(ctx context.Context) error {
 	group.Go(func() error { return feed.Outcomes(ctx, n.conn, n.accuracy.Add, n.brokenOutcome) })
 	group.Go(func() error { return n.logLoading(ctx) })
 	group.Go(func() error { return n.member.Run(ctx) })
-	group.Go(func() error { n.answers.Record(ctx); return nil })
+	group.Go(func() error { n.answers.Tend(ctx); return nil })
 	group.Go(func() error { return n.meter.run(ctx, n.pilot.steer) })
 	group.Go(func() error { return n.history.keep(ctx, n.point) })
 	group.Go(func() error { return n.serve(ctx, n.public, n.server, 30*time.Second, n.leave) })
@@ -246,34 +282,36 @@ func (n *Node) Run(ctx context.Context) error {
 }
 
 // handle makes what answers the public.
-func (n *Node) handle(s *config.Node) error {
+func (n *Node) handle(s *config.Node, keys offer.Keys) error {
 	page, err := web.Handler(web.Options{Booking: s.Page.Booking})
 	if err != nil {
 		return fmt.Errorf("page.booking: %w", err)
 	}
 	n.page.Store(&page)
 	n.server, err = httpapi.New(n.streams, httpapi.Options{
-		Source: n.follower, Answers: n.answers, Accuracy: &n.accuracy, Clock: n.options.Clock, Log: n.options.Log, Trace: n.tracer, Settings: n.limits(s),
+		Source: n.follower, Answers: n.answers, Accuracy: &n.accuracy, Clock: n.options.Clock, Log: n.options.Log, Trace: n.tracer, Settings: limits(s, keys),
 		Page:      http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*n.page.Load()).ServeHTTP(w, r) }),
 		Documents: map[string][]byte{"/openapi.yaml": api.OpenAPI, "/asyncapi.yaml": api.AsyncAPI, "/yupiao/v1/feed.proto": api.Schema},
 	})
 	return err
 }
 
-func (n *Node) limits(s *config.Node) httpapi.Settings {
+func limits(s *config.Node, keys offer.Keys) httpapi.Settings {
 	return httpapi.Settings{
 		PositionWait: s.Answers.PositionWait, MaxStreams: s.Streams.Max, MaxStreamsPerClient: s.Streams.MaxPerClient,
-		TrustedProxies: s.HTTP.TrustedProxies, OfferKeys: n.keys, AccessLog: s.HTTP.AccessLog,
+		Rate:      limit.Rate{PerSecond: s.Limits.RequestsPerSecond, Burst: s.Limits.Burst, IPv6Prefix: s.Limits.IPv6Prefix, Clients: s.Limits.Clients},
+		KeyHeader: s.Limits.KeyHeader, QueueWait: s.Limits.QueueWait, TrustedProxies: s.HTTP.TrustedProxies, AllowedOrigins: s.HTTP.AllowedOrigins, OfferKeys: keys, AccessLog: s.HTTP.AccessLog,
 	}
 }
 
 func (n *Node) adminHandler() http.Handler {
 	return admin.Handler(admin.Options{
-		Fleet: fleet.NewOperator(n.conn), Node: local{n}, Console: console.Handler(), Document: api.AdminAPI, Token: bearer.New(n.settings.Load().Admin.Token),
+		Fleet: fleet.NewOperator(n.acts), Node: local{n}, Console: console.Handler(), Document: api.AdminAPI, Token: bearer.New(n.settings.Load().Admin.Token),
 		Metrics: metrics.Handler(metrics.Options{
 			Source: n.follower, Accuracy: &n.accuracy, Answers: n.answers.Stats, Clock: n.options.Clock,
 			Settings: func() (uint64, bool) { return n.layers.Version(), n.refused() != nil },
 			Traffic:  n.server.Traffic, Ages: n.server.Ages, Streams: n.server.Streams, Draining: n.server.Draining, Holds: n.holds.Table, Program: program(),
+			Limits: metrics.Limits{Gate: n.server.Limits, Connections: n.connections.Stats},
 		}),
 	})
 }
@@ -349,8 +387,37 @@ func (n *Node) logLoading(ctx context.Context) error {
 	}
 }
 
+// faults of a kind that are logged: so many at once, and then so many a second. A publisher that has gone mad makes millions.
+const (
+	faultsAtOnce    = 20
+	faultsPerSecond = 1
+)
+
+// quiet is how many faults of a kind have not been logged. Safe for concurrent use.
+type quiet struct {
+	limit  *rate.Limiter
+	unsaid atomic.Uint64
+}
+
+// say reports whether the next one may be logged, and how many were not since the last that was.
+func (q *quiet) say(now time.Time) (unsaid uint64, ok bool) {
+	if !q.limit.AllowN(now, 1) {
+		q.unsaid.Add(1)
+		return 0, false
+	}
+	return q.unsaid.Swap(0), true
+}
+
 func (n *Node) logFault(f replica.Fault) {
+	kind, _ := n.quiet.LoadOrStore(f.Kind, &quiet{limit: rate.NewLimiter(faultsPerSecond, faultsAtOnce)})
+	unsaid, ok := kind.(*quiet).say(time.Now())
+	if !ok {
+		return
+	}
 	attrs := []any{"kind", f.Kind, "error", f.Err}
+	if unsaid > 0 {
+		attrs = append(attrs, "more_of_its_kind", unsaid)
+	}
 	if f.Run.Trip != "" {
 		attrs = append(attrs, "run", f.Run.String())
 	}

@@ -71,9 +71,15 @@ func publish(ctx context.Context, t *testing.T, host *testkit.Host, runs int) (*
 // publishBy is publish with a publisher's options.
 func publishBy(ctx context.Context, t *testing.T, host *testkit.Host, runs int, o feed.PublisherOptions) (*testkit.Ledger, *feed.Publisher, []rail.RunID) {
 	t.Helper()
+	return publishOver(ctx, t, testkit.Conn(t, host), runs, o)
+}
+
+// publishOver is publishBy over a connection.
+func publishOver(ctx context.Context, t *testing.T, conn *feed.Conn, runs int, o feed.PublisherOptions) (*testkit.Ledger, *feed.Publisher, []rail.RunID) {
+	t.Helper()
 	p := testkit.Pattern("G1", 600)
 	ledger := testkit.NewLedger(p)
-	publisher, err := feed.NewPublisher(ctx, testkit.Conn(t, host), ledger, o)
+	publisher, err := feed.NewPublisher(ctx, conn, ledger, o)
 	if err == nil {
 		err = errors.Join(publisher.Network(ctx, testkit.Network()), publisher.Patterns(ctx, []*timetable.Pattern{p}))
 	}

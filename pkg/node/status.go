@@ -24,7 +24,7 @@ func (n *Node) status() fleet.Status {
 	s.Streams, _ = n.server.Streams()
 	if r := n.follower.Replica(); r != nil {
 		stats := r.Stats()
-		s.Ready, s.Runs, s.Behind, s.Quarantined, s.Lag, s.State = true, stats.Runs, stats.Behind, stats.Quarantined, r.Lag(), fleet.Degraded
+		s.Ready, s.Runs, s.Behind, s.Quarantined, s.Lacking, s.Lag, s.State = true, stats.Runs, stats.Behind, stats.Quarantined, stats.Lacking, r.Lag(), fleet.Degraded
 		if age, proved := r.Age(n.options.Clock()); proved {
 			seconds := age.Seconds()
 			s.Age = &seconds

@@ -74,7 +74,7 @@ func TestSandbox(t *testing.T) {
 		heard <- result
 	}))
 	defer webhook.Close()
-	s := payment.NewSandbox(webhook.URL, secrets, nil)
+	s := payment.NewSandbox(webhook.URL, func() payment.Secrets { return secrets }, nil)
 	defer s.Close()
 	next := func() payment.Result {
 		select {

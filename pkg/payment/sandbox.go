@@ -34,7 +34,7 @@ var Behaviours = []string{Succeed, Fail, Late, Twice, Never}
 // has under way when it is closed, as a provider does that never answers. Safe for concurrent use.
 type Sandbox struct {
 	webhook string
-	secrets Secrets
+	secrets func() Secrets
 	client  *http.Client
 	clock   func() time.Time
 	ctx     context.Context
@@ -42,8 +42,8 @@ type Sandbox struct {
 	work    sync.WaitGroup
 }
 
-// NewSandbox makes a Sandbox that calls a webhook. A nil clock means time.Now.
-func NewSandbox(webhook string, secrets Secrets, clock func() time.Time) *Sandbox {
+// NewSandbox makes a Sandbox that calls a webhook, signed by the first of what secrets gives then. A nil clock means time.Now.
+func NewSandbox(webhook string, secrets func() Secrets, clock func() time.Time) *Sandbox {
 	if clock == nil {
 		clock = time.Now
 	}
@@ -122,7 +122,7 @@ func (s *Sandbox) call(body []byte) bool {
 		return true
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set(SignatureHeader, s.secrets.Sign(body, s.clock()))
+	request.Header.Set(SignatureHeader, s.secrets().Sign(body, s.clock()))
 	response, err := s.client.Do(request)
 	if err != nil {
 		return false

@@ -158,6 +158,11 @@ const Partitions = 16
 // Partition is a run's place in the feed, in [0, Partitions): all deltas of one run are in one partition, in order.
 type Partition uint8
 
+// Compare orders runs by date, then by trip.
+func (id RunID) Compare(other RunID) int {
+	return cmp.Or(cmp.Compare(id.Date, other.Date), cmp.Compare(id.Trip, other.Trip))
+}
+
 // Partition of a run: FNV-1a (32 bit) of its id as text, modulo Partitions.
 func (id RunID) Partition() Partition {
 	const offset, prime = 2166136261, 16777619

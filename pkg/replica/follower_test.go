@@ -31,14 +31,17 @@ type line struct {
 	retire    context.CancelFunc // of the publisher's duties; it can still publish
 	stop      context.CancelFunc // of the follower
 	runs      []rail.RunID
+	limits    replica.Limits
 
 	mu     sync.Mutex // guards faults
 	faults []replica.Fault
 }
 
-func newLine(t *testing.T, runs int) *line {
+func newLine(t *testing.T, runs int) *line { return newLineOn(t, testkit.Broker(t), runs) }
+
+func newLineOn(t *testing.T, server *testkit.Host, runs int) *line {
 	p := testkit.Pattern("G1", 600)
-	l := &line{t: t, server: testkit.Broker(t), ledger: testkit.NewLedger(p)}
+	l := &line{t: t, server: server, ledger: testkit.NewLedger(p)}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.ctx = ctx
 	t.Cleanup(cancel)
@@ -86,7 +89,7 @@ func (l *line) send(changes ...feed.Change) {
 func (l *line) follow(between func(feed.Sink) feed.Sink) {
 	ctx, cancel := context.WithCancel(l.ctx)
 	l.stop = cancel
-	l.follower = replica.NewFollower(testkit.Conn(l.t, l.server), replica.Options{Between: between, OnFault: func(f replica.Fault) {
+	l.follower = replica.NewFollower(testkit.Conn(l.t, l.server), replica.Options{Between: between, Limits: l.limits, OnFault: func(f replica.Fault) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.faults = append(l.faults, f)
@@ -111,7 +114,7 @@ func (l *line) said() (all []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range l.faults {
-		all = append(all, fmt.Sprintf("%s %s: %v", f.Kind, f.Run, f.Err))
+		all = append(all, fmt.Sprintf("%s %s %s %d: %v", f.Kind, f.Run, f.Where.Subject, f.Where.Sequence, f.Err))
 	}
 	return all
 }

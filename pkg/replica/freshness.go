@@ -21,30 +21,29 @@ type freshness struct {
 	proving   sync.Mutex           // held while proved is found anew
 	proved    atomic.Pointer[beat] // the replica's, or nil
 
-	// fallen: the publisher has published everything again since this reader was ready, because a stream had fallen back.
-	fallen atomic.Bool
+	latest atomic.Pointer[told] // heartbeat; nil before the first
+
+	// history is the highest that was read; fallen: it has risen since all was read, because a stream had fallen back.
+	history atomic.Uint64
+	fallen  atomic.Bool
 }
 
 // proof is one partition's part.
 type proof struct {
 	// applied is the stream sequence up to which every message of the partition was applied, held aside or set aside.
 	applied atomic.Uint64
+	// tail is what was read of it: what marks are held against.
+	tail tail
 	// awaited is the lowest mark that would prove more; 0 if there is none.
 	awaited atomic.Uint64
 	// begun is the stream sequence of the last message of deltas of which anything may be visible (Position).
 	begun atomic.Uint64
 	// publisher is who last published in the partition; nil as long as nobody gave a name.
-	publisher atomic.Pointer[author]
+	publisher atomic.Pointer[string]
 
 	mu      sync.Mutex // guards changes of pending and lastMark
 	pending atomic.Pointer[[]beat]
 	marks   map[string]uint64 // by publisher: its last mark
-}
-
-// author is a publisher and its history (see event.DeltaBatch).
-type author struct {
-	name    string
-	history uint64
 }
 
 // beat is a heartbeat as a partition sees it.
@@ -57,14 +56,30 @@ type beat struct {
 // maxPending bounds the heartbeats kept; at one every 250 ms it is half a minute of lag, after which every other is forgotten.
 const maxPending = 128
 
-// reached notes that a partition has dealt with everything up to a sequence.
-func (f *freshness) reached(p *proof, sequence uint64) {
-	if sequence <= p.applied.Load() {
-		return
+// read notes that a partition has dealt with a message. One of nobody's, such as nonsense, proves nothing: the publisher has no mark of it.
+func (f *freshness) read(p *proof, b *event.DeltaBatch, sequence uint64) {
+	if b.Publisher != "" || p.publisher.Load() == nil {
+		p.tail.add(sequence)
 	}
-	p.applied.Store(sequence)
+	p.reached(sequence)
 	if mark := p.awaited.Load(); mark != 0 && sequence >= mark {
 		f.prove()
+	}
+}
+
+// loaded notes that all up to the end of the stream was read.
+func (f *freshness) loaded(end uint64) {
+	for i := range f.partition {
+		f.partition[i].tail.finish(end)
+		f.partition[i].reached(end)
+	}
+	f.prove()
+}
+
+// reached notes that a partition has dealt with everything up to a sequence. That proves nothing: see tail.
+func (p *proof) reached(sequence uint64) {
+	if sequence > p.applied.Load() {
+		p.applied.Store(sequence)
 	}
 }
 
@@ -102,15 +117,15 @@ func (p *proof) prove() (beat, bool) {
 	for {
 		b, mark, proved := p.asOf()
 		p.awaited.Store(mark)
-		if mark == 0 || p.applied.Load() < mark {
+		if reached, _ := p.tail.has(mark); mark == 0 || !reached {
 			return b, proved
 		}
 	}
 }
 
-// add takes a heartbeat. A mark lower than the same publisher's last one shows that the stream went back (R9).
+// add takes a heartbeat. A mark lower than the same publisher's last one shows that the stream went back, as does one of a message that was not there when those around it were read (R9).
 func (p *proof) add(h *event.Heartbeat, mark uint64, seen time.Time) error {
-	if a := p.publisher.Load(); a != nil && a.name != h.Publisher {
+	if a := p.publisher.Load(); a != nil && *a != h.Publisher {
 		return nil // not in charge: it cannot know what is complete
 	}
 	p.mu.Lock()
@@ -120,6 +135,9 @@ func (p *proof) add(h *event.Heartbeat, mark uint64, seen time.Time) error {
 	}
 	if last := p.marks[h.Publisher]; mark < last {
 		return fmt.Errorf("heartbeat mark went back from %d to %d", last, mark)
+	}
+	if _, lost := p.tail.has(mark); lost {
+		return fmt.Errorf("message %d was not there when those around it were read", mark)
 	}
 	if _, known := p.marks[h.Publisher]; !known {
 		clear(p.marks) // a new one in charge; names of former ones must not pile up
@@ -135,7 +153,7 @@ func (p *proof) keep(b beat) {
 	if old := p.pending.Load(); old != nil {
 		for _, o := range *old {
 			next = append(next, o)
-			if o.mark <= p.applied.Load() {
+			if reached, _ := p.tail.has(o.mark); reached {
 				break
 			}
 		}
@@ -163,9 +181,8 @@ func (p *proof) asOf() (b beat, next uint64, proved bool) {
 	if pending == nil {
 		return beat{}, 0, false
 	}
-	applied := p.applied.Load()
 	for _, b := range *pending {
-		if b.mark <= applied {
+		if reached, _ := p.tail.has(b.mark); reached {
 			return b, next, true
 		}
 		next = b.mark
@@ -184,6 +201,11 @@ func (p *proof) lag() uint64 {
 
 // heartbeat takes a heartbeat for all its partitions.
 func (f *freshness) heartbeat(h *event.Heartbeat) error {
+	seen := f.clock()
+	if err := f.plausible(h, seen); err != nil {
+		return err
+	}
+	f.latest.Store(&told{h.Publisher, h.Time})
 	if ours := f.created.Load(); ours != nil {
 		for name, created := range *ours {
 			if theirs, said := h.Created[name]; said && !theirs.Equal(created) {
@@ -191,10 +213,9 @@ func (f *freshness) heartbeat(h *event.Heartbeat) error {
 			}
 		}
 	}
-	if f.fallen.Load() {
-		return errors.New("the publisher has published everything again")
+	if f.fallen.Load() || f.ready.Load() && h.History > f.history.Load() {
+		return errors.New("everything was published again")
 	}
-	seen := f.clock()
 	defer f.prove()
 	for _, m := range h.Marks {
 		if err := f.partition[m.Partition].add(h, m.Sequence, seen); err != nil {
@@ -204,24 +225,59 @@ func (f *freshness) heartbeat(h *event.Heartbeat) error {
 	return nil
 }
 
-// hear notes who published a batch. A publisher whose history has risen found that a stream had fallen back; what it published after the fall may
-// have passed this reader by, since an ordered consumer goes on at the sequence it had reached (R9). While loading that cannot be: all is read.
-func (f *freshness) hear(p *proof, b *event.DeltaBatch) {
-	before := p.publisher.Load()
-	if before != nil && before.name == b.Publisher && before.history == b.History {
-		return
-	}
-	if before != nil && before.name == b.Publisher && f.ready.Load() {
-		f.fallen.Store(true)
-	}
-	p.publisher.Store(&author{name: b.Publisher, history: b.History})
+// What a heartbeat can say (R13).
+const (
+	// maxSkew is how far the clocks of a publisher and a node may be apart.
+	maxSkew = time.Hour
+	// maxUnread is how far a mark may be beyond what was read: half an hour of 9,000 messages a second.
+	maxUnread = 1 << 24
+)
+
+// told is what a publisher's last heartbeat said.
+type told struct {
+	publisher string
+	at        time.Time
 }
 
-// asOf is the time up to which the replica is known complete, on the publisher's clock, and when that was proved, on ours.
+// plausible says why a heartbeat proves nothing. The error wraps event.ErrBroken. A publisher whose outbox stands still may be far behind the clock, but it does not go back.
+func (f *freshness) plausible(h *event.Heartbeat, now time.Time) error {
+	bad := func(field string, value, want any) error {
+		return fmt.Errorf("%w: heartbeat: %s is %v; want %v", event.ErrBroken, field, value, want)
+	}
+	if latest := now.Add(maxSkew); h.Time.After(latest) {
+		return bad("time", h.Time, fmt.Sprintf("at most %s, an hour after this node's clock", latest.UTC().Format(time.RFC3339)))
+	}
+	if last := f.latest.Load(); last != nil && last.publisher == h.Publisher && h.Time.Before(last.at.Add(-maxSkew)) && h.Time.Before(now.Add(-maxSkew)) {
+		return bad("time", h.Time, fmt.Sprintf("no more than an hour before the last one's, %s", last.at))
+	}
+	for _, m := range h.Marks {
+		if read := f.partition[m.Partition].applied.Load(); f.ready.Load() && m.Sequence > read+maxUnread {
+			return bad(fmt.Sprintf("mark of partition %d", m.Partition), m.Sequence, fmt.Sprintf("at most %d: %d were read", read+maxUnread, read))
+		}
+	}
+	return nil
+}
+
+// hear notes who published a batch. A history that has risen tells that a stream was found to have fallen back; what was published after the fall may have passed this reader by, since an ordered
+// consumer goes on at the sequence it had reached (R9).
+func (f *freshness) hear(p *proof, b *event.DeltaBatch) {
+	if before := p.publisher.Load(); before == nil || *before != b.Publisher {
+		name := b.Publisher // the batch is lent
+		p.publisher.Store(&name)
+	}
+	for known := f.history.Load(); b.History > known; known = f.history.Load() {
+		if f.ready.Load() {
+			f.fallen.Store(true)
+		}
+		f.history.CompareAndSwap(known, b.History)
+	}
+}
+
+// asOf is the time up to which the replica is known complete, on the publisher's clock but not after ours, and when that was proved, on ours.
 func (f *freshness) asOf() (at, seen time.Time, ok bool) {
 	b := f.proved.Load()
 	if b == nil || !f.ready.Load() {
 		return at, seen, false
 	}
-	return b.at, b.seen, true
+	return earlier(b.at, b.seen), b.seen, true
 }

@@ -51,22 +51,26 @@ func TestAsOf(t *testing.T) {
 			t.Errorf("as of %s, %t; want %s", got, ok, want)
 		}
 	}
-	_ = g.heartbeat("booking", at(1), 0)
+	beat := func(s int, mark uint64) {
+		g.now = at(s)
+		_ = g.heartbeat("booking", g.now, mark)
+	}
+	beat(1, 0)
 	asOf(at(1))
-	_ = g.heartbeat("booking", at(2), 1) // ahead of what has come
-	_ = g.heartbeat("booking", at(3), 2)
+	beat(2, 1) // ahead of what has come
+	beat(3, 2)
 	asOf(at(1))
 	g.deltas(g.sale(v(1, 2), 1)) // sequence 1
 	asOf(at(2))
 	g.deltas(g.sale(v(1, 3), 1))
 	asOf(at(3))
-	g.now = at(10)
-	if age, _ := g.replica.Age(g.now); age != 10*time.Second {
+	if age, _ := g.replica.Age(at(13)); age != 10*time.Second {
 		t.Errorf("silence for ten seconds gives an age of %s", age)
 	}
-	g.now = at(3)
-	if age, _ := g.replica.Age(g.now); age != 3*time.Second {
-		t.Errorf("a publisher whose clock is fast makes the data %s old; the proof is three seconds old", age)
+	_ = g.heartbeat("booking", at(6), 2)
+	asOf(at(3)) // nothing is known of what is still to come
+	if age, _ := g.replica.Age(at(5)); age != 2*time.Second {
+		t.Errorf("a publisher whose clock is fast makes the data %s old; the proof is two seconds old", age)
 	}
 }
 
@@ -93,6 +97,7 @@ func TestHeartbeatsAreBounded(t *testing.T) {
 	g := newRig(t)
 	g.ready()
 	for i := range 2000 {
+		g.now = noon.Add(time.Duration(i) * time.Second)
 		_ = g.heartbeat("booking", noon.Add(time.Duration(i)*time.Second), uint64(i))
 	}
 	pending := *g.replica.freshness.partition[g.part].pending.Load()

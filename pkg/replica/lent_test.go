@@ -3,6 +3,7 @@ package replica_test
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/inventory"
@@ -13,7 +14,7 @@ import (
 
 // What a feed hands over is lent for the call: a delta kept aside behind a gap (R2), a state kept until its pattern comes, and a sheet's quotas are copies.
 func TestNothingLentIsKept(t *testing.T) {
-	r := replica.New(replica.Options{})
+	r := replica.New(replica.Options{Clock: func() time.Time { return testkit.Morning }})
 	sink, pattern := testkit.Scribble(r), testkit.Pattern("G1", 600)
 	run := rail.RunID{Date: testkit.Tuesday, Trip: "G1"}
 	p := run.Partition()

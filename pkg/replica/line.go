@@ -60,6 +60,10 @@ func (r *Replica) Pattern(p *timetable.Pattern) {
 	defer r.mu.Unlock()
 	old, known := r.lines[p.ID]
 	switch {
+	case !known && !r.purses.reference.take(patternCost(p)):
+		r.count(0, Stats{Received: 1, Broken: 1, Refused: 1})
+		r.opts.OnFault(Fault{Kind: "full", Err: fmt.Errorf("%w: pattern %s of %d stops would take %d bytes more than the %d that patterns may; want less (feed.max_memory_mib)",
+			errFull, p.ID, len(p.Stops), patternCost(p), r.purses.reference.most)})
 	case !known:
 		r.lines[p.ID] = &line{pattern: p, number: int32(len(r.patterns))}
 		r.patterns, r.unlisted = append(r.patterns, p), true

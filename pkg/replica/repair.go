@@ -1,9 +1,9 @@
 package replica
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -31,7 +31,7 @@ const (
 )
 
 const (
-	maxRepairs  = 1 << 14 // waiting; one more is asked for again later
+	maxRepairs  = 1 << 12 // waiting; one more is asked for again later
 	maxBackoff  = 10 * time.Second
 	auditRounds = 3 // digests that must agree on a finding which no event explains
 )
@@ -48,7 +48,7 @@ type auditor struct {
 func (r *Replica) Tick(p rail.Partition, through uint64) {
 	w := r.writers[p]
 	defer w.settle()
-	w.replica.freshness.reached(w.proof, through)
+	w.proof.reached(through)
 	w.due()
 	w.purge()
 	if len(w.troubled) > 0 {
@@ -60,15 +60,29 @@ func (r *Replica) Tick(p rail.Partition, through uint64) {
 	}
 }
 
+// needy are the runs in trouble for which something can be done now, in order: there may be very many for which nothing can.
+func (w *writer) needy(now time.Time) (all []*entry) {
+	r := w.replica
+	for e := range w.troubled {
+		t, queue := e.trouble, r.queue(e.run.Sheet() != nil)
+		due := e.run.Health() != Live && !now.Before(t.next) && len(queue) < cap(queue)
+		if due || t.waiting != nil && r.line(t.waiting.Pattern) != nil {
+			all = append(all, e)
+		}
+	}
+	slices.SortFunc(all, byRun)
+	return all
+}
+
 // tend looks after every run in trouble.
 func (w *writer) tend() {
 	now := w.replica.opts.Clock()
-	for _, e := range slices.SortedFunc(maps.Keys(w.troubled), byRun) {
+	for _, e := range w.needy(now) {
 		t := e.trouble
 		if t.waiting != nil && w.replica.line(t.waiting.Pattern) != nil {
 			state := t.waiting
 			t.waiting = nil
-			w.tally.Held--
+			w.takeUp(stateCost(state))
 			w.state(e, state)
 		}
 		if e.trouble != nil && e.run.Health() != Live && !now.Before(t.next) {
@@ -84,7 +98,7 @@ func (w *writer) mend(e *entry, now time.Time) {
 	switch {
 	case t.waiting != nil:
 		want.kind, want.pattern = fetchPattern, t.waiting.Pattern
-	case t.tries > 0, len(t.purged) > 0: // the stream's last state is older than what is to be replaced
+	case t.tries > 0, t.renews(): // the stream's last state is older than what is to be replaced, or spoiled
 		want.kind = askState
 	}
 	if !w.replica.ask(want) {
@@ -96,10 +110,35 @@ func (w *writer) mend(e *entry, now time.Time) {
 	t.next = now.Add(wait + time.Duration(o.Jitter()*float64(wait)))
 }
 
+// queue is where a repair waits, whether of a run that is shown or another one.
+func (r *Replica) queue(shown bool) chan repair {
+	if shown {
+		return r.repairs
+	}
+	return r.searches
+}
+
+// wanted is the next repair to be carried out.
+func (r *Replica) wanted(ctx context.Context) (repair, error) {
+	select {
+	case want := <-r.repairs:
+		return want, nil
+	default:
+	}
+	select {
+	case want := <-r.repairs:
+		return want, nil
+	case want := <-r.searches:
+		return want, nil
+	case <-ctx.Done():
+		return repair{}, ctx.Err()
+	}
+}
+
 // ask queues a repair; false if too many are waiting.
 func (r *Replica) ask(want repair) bool {
 	select {
-	case r.repairs <- want:
+	case r.queue(!want.held.IsZero()) <- want:
 		return true
 	default:
 		return false
@@ -112,6 +151,11 @@ func (w *writer) compare(p rail.Partition, digests []event.Digest) {
 	var equal []rail.Date
 	defer func() { w.toldAll(equal) }()
 	for _, theirs := range digests {
+		if w.replica.roster.day(theirs.Date) == nil {
+			if _, _, ok := w.replica.sellable(theirs.Date); !ok {
+				continue // there is nothing to be compared on such a date, or to be asked
+			}
+		}
 		w.tally.Digests++
 		ours := event.Digest{Date: theirs.Date}
 		if d := w.digests[theirs.Date]; d != nil {
@@ -119,6 +163,7 @@ func (w *writer) compare(p rail.Partition, digests []event.Digest) {
 		}
 		if ours == theirs {
 			equal = append(equal, theirs.Date)
+			w.whole(theirs.Date)
 			if !w.audited(theirs.Date) {
 				continue
 			}
@@ -161,7 +206,11 @@ func (w *writer) purge() {
 			close(u.done) // it has ended
 			continue
 		}
-		e := w.entry(u.run)
+		e, err := w.entry(u.run)
+		if err != nil {
+			close(u.done) // there is nothing that could be read anew
+			continue
+		}
 		t := e.troubled(w)
 		t.purged, t.tries, t.next = append(t.purged, u.done), 0, w.replica.opts.Clock()
 		w.judge(e)
@@ -174,13 +223,13 @@ func (t *trouble) renewed() {
 	for _, done := range t.purged {
 		close(done)
 	}
-	t.purged = nil
+	t.purged, t.spoiled = nil, false
 }
 
-// audited reports whether a run of the date is under suspicion from an earlier round.
+// audited reports whether a run of the date is under suspicion from an earlier round, or has been repaired in vain.
 func (w *writer) audited(date rail.Date) bool {
 	for e := range w.troubled {
-		if e.run.ID.Date == date && e.trouble.ahead != (auditor{}) {
+		if e.run.ID.Date == date && (e.trouble.ahead != (auditor{}) || e.trouble.tries > 1) {
 			return true
 		}
 	}
@@ -221,7 +270,12 @@ func (w *writer) match(date rail.Date, runs []event.RunVersion) {
 		if l.Present.Above(l.Version) { // a state may be ahead of the deltas, but never of the booking system
 			present[l.Run] = l.Present
 		}
-		if e := w.entry(l.Run); l.Version.Above(e.run.version()) {
+		e, err := w.entry(l.Run)
+		if err != nil {
+			w.lack(l.Run, err)
+			continue
+		}
+		if l.Version.Above(e.run.version()) {
 			e.hear(l.Version)
 			w.judge(e)
 			lost++
@@ -248,6 +302,7 @@ func (w *writer) audit(e *entry, theirs rail.Version) bool {
 			}
 			w.judge(e)
 		}
+		w.doubt(e, theirs)
 		return false
 	}
 	t := e.troubled(w)
@@ -262,4 +317,30 @@ func (w *writer) audit(e *entry, theirs rail.Version) bool {
 		w.quarantine(e, why)
 	}
 	return t.ahead.rounds > 1
+}
+
+// doubt notes that a list has no version as high as one that was heard of. A delta that has overtaken the list is in the next one; if it is in none, it tells of what never was.
+func (w *writer) doubt(e *entry, theirs rail.Version) {
+	if !e.heard.Above(theirs) {
+		return
+	}
+	t := e.troubled(w)
+	if t.doubted != e.heard {
+		t.doubted, t.doubts = e.heard, 0
+	}
+	if t.doubts++; t.doubts < auditRounds {
+		return
+	}
+	w.replica.opts.OnFault(Fault{Kind: "digest", Run: e.run.ID, Err: fmt.Errorf("version %s was told of, the booking system has %s: it is not believed any more", e.heard, theirs)})
+	if t.waiting != nil && t.waiting.Version.Above(theirs) {
+		w.forgo(t)
+	}
+	w.tally.Broken += uint64(len(t.held))
+	w.emptied(t)
+	e.heard = theirs
+	if e.told.Above(theirs) {
+		e.told = theirs
+	}
+	t.doubted, t.doubts = rail.Version{}, 0
+	w.judge(e)
 }

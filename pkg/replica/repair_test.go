@@ -16,6 +16,8 @@ func (g *rig) asked() (kinds []repairKind) {
 		select {
 		case r := <-g.replica.repairs:
 			kinds = append(kinds, r.kind)
+		case r := <-g.replica.searches:
+			kinds = append(kinds, r.kind)
 		default:
 			return kinds
 		}

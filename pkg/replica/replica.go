@@ -8,17 +8,22 @@
 //	R3  A lost event. A run of which a higher Version was heard than is held is behind: its answers say so. After a short grace the node reads the
 //	    run's last RunState from the stream, asks the publisher for a fresh one if that is not enough, and then applies what was
 //	    kept aside. Repairs are jittered, backed off and limited in rate.
+//	    Of a run of which only deltas have come, and no state ever will, as the publisher says, nothing is lacking.
 //	R4  No count is ever negative or above capacity, and [a,b) inside [c,d) never has fewer than [c,d). A change that would make it so
 //	    is refused whole and quarantines the run (shown as UNKNOWN) until a good RunState comes.
 //	R5  Received = Applied + Duplicate + Held + Broken, always.
 //	R6  A replica is ready when it has taken every last RunState and all deltas up to the end that was seen at the start. Not before.
-//	R7  Age is proved by heartbeats: AsOf is the time of the newest heartbeat whose marks have all been reached. Silence is not freshness.
+//	R7  Age is proved by heartbeats: AsOf is the time of the newest heartbeat whose marks are all of messages that were read. Silence is not freshness.
 //	R8  A reader never sees half of a RunDelta on one cell, nor a Version that goes back.
 //	R9  A stream that was recreated or rolled back is noticed and loaded again into a shadow, which is swapped in when it is ready and can prove
 //	    its age; meanwhile the old replica answers, marked degraded. It is noticed by a look at the streams, by their births in the heartbeats, by
 //	    a mark that goes back, and by a publisher that says it has published everything again.
-//	R10 A digest of the publisher's that differs at the same point is said so, and the runs that differ are repaired.
-//	R11 A run that an operator has purged is behind until a RunState comes that is not older than what is held, which then takes its place.
+//	R10 A digest of the publisher's that differs at the same point is said so, and the runs that differ are repaired. A version that was heard of, and that
+//	    its lists say time and again is above what the booking system has, is not believed any more.
+//	R11 A run that an operator has purged, or whose last RunState in the stream cannot be understood, is behind until a RunState comes that is not older than what is held, which then takes its place.
+//	R12 A publisher that has gone mad fills no memory: there are no more runs, counts, patterns and events kept aside than Options.Limits allow, and no run of a date on which
+//	    none can be sold. What does not fit is set aside, counted and said; its date is not complete until a digest is equal; what was held before is as good as ever.
+//	R13 A heartbeat that cannot be is set aside: one of a time that is still to come, that has gone back to another age, or of marks far beyond what was read.
 package replica
 
 import (
@@ -47,6 +52,8 @@ type Options struct {
 	Jitter func() float64
 	// Holds are what operators have decided about runs; default none.
 	Holds *Holds
+	// Limits of what it holds.
+	Limits Limits
 	// Between, if set, stands between the feed and each replica that a Follower loads: a test loses, doubles and reorders events there.
 	Between func(feed.Sink) feed.Sink
 }
@@ -75,7 +82,7 @@ func (o Options) orDefault() Options {
 
 // Fault is something that went wrong with an event or a run.
 type Fault struct {
-	// Kind is one of "broken", "quarantined", "digest", "reload", "repair".
+	// Kind is one of "broken", "quarantined", "full", "digest", "reload", "repair".
 	Kind string
 	// Run is set where one run is concerned.
 	Run rail.RunID
@@ -88,6 +95,7 @@ type Fault struct {
 type Replica struct {
 	opts      Options
 	roster    roster
+	purses    purses
 	writers   [rail.Partitions]*writer
 	freshness freshness
 	ready     chan struct{}
@@ -100,18 +108,20 @@ type Replica struct {
 	patterns []*timetable.Pattern // by number
 	unlisted bool                 // the index lacks a pattern, or is of an older network
 
-	repairs chan repair
+	// repairs are of runs that are shown, and go before searches: for those of which only deltas have come, and for what digests have asked.
+	repairs, searches chan repair
 }
 
 var _ feed.Sink = (*Replica)(nil)
 
 // New is an empty replica, not ready.
 func New(o Options) *Replica {
-	r := &Replica{opts: o.orDefault(), ready: make(chan struct{}), lines: map[rail.PatternID]*line{}, repairs: make(chan repair, maxRepairs)}
+	r := &Replica{opts: o.orDefault(), ready: make(chan struct{}), lines: map[rail.PatternID]*line{}, repairs: make(chan repair, maxRepairs), searches: make(chan repair, maxRepairs)}
+	r.purses.fill(r.opts.Limits)
 	r.freshness.clock = r.opts.Clock
 	r.location.Store(time.UTC) // until a network comes
 	for p := range r.writers {
-		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}, told: map[rail.Date]bool{}, early: map[rail.Date]*event.Versions{}, digests: map[rail.Date]*event.Digest{}}
+		r.writers[p] = &writer{replica: r, proof: &r.freshness.partition[p], entries: map[rail.RunID]*entry{}, troubled: map[*entry]struct{}{}, told: map[rail.Date]bool{}, lacking: map[rail.Date]bool{}, number: rail.Partition(p), early: map[rail.Date]*event.Versions{}, digests: map[rail.Date]*event.Digest{}}
 	}
 	return r
 }
@@ -141,7 +151,7 @@ func (r *Replica) Run(id rail.RunID) *Run {
 	return r.writers[id.Partition()].find(id)
 }
 
-// AsOf is the time up to which the replica is known to be complete, on the publisher's clock; false if nothing proves any (R7).
+// AsOf is the time up to which the replica is known to be complete, on the publisher's clock, but not after ours; false if nothing proves any (R7).
 func (r *Replica) AsOf() (time.Time, bool) {
 	at, _, ok := r.freshness.asOf()
 	return at, ok
@@ -171,9 +181,7 @@ func (r *Replica) Heartbeat(h *event.Heartbeat) error { return r.freshness.heart
 // Loaded makes the replica ready (R6): what was seen at the start is in.
 func (r *Replica) Loaded(end uint64, created map[string]time.Time) {
 	r.Reindex()
-	for i := range r.freshness.partition {
-		r.freshness.reached(&r.freshness.partition[i], end)
-	}
+	r.freshness.loaded(end)
 	r.freshness.created.Store(&created)
 	r.freshness.ready.Store(true)
 	close(r.ready)
@@ -183,6 +191,22 @@ func (r *Replica) Loaded(end uint64, created map[string]time.Time) {
 func (r *Replica) Broken(p rail.Partition, events int, where feed.Position, err error) {
 	r.count(p, Stats{Received: uint64(events), Broken: uint64(events)})
 	r.opts.OnFault(Fault{Kind: "broken", Where: where, Err: err})
+}
+
+// Spoiled counts a RunState that could not be understood (R5), and has a good one asked for (R11).
+func (r *Replica) Spoiled(p rail.Partition, run rail.RunID, where feed.Position, err error) {
+	w := r.writers[p]
+	defer w.settle()
+	w.tally.Received++
+	w.tally.Broken++
+	r.opts.OnFault(Fault{Kind: "broken", Run: run, Where: where, Err: err})
+	e, full := w.entry(run)
+	if full != nil {
+		w.lack(run, full)
+		return
+	}
+	e.troubled(w).spoiled = true
+	w.judge(e)
 }
 
 // Expire forgets the service dates that are over: days before today whose last train arrived more than an hour ago.
@@ -200,6 +224,16 @@ func (r *Replica) Expire() {
 	}
 }
 
+// reaches reports whether the replica has every run of another one, at no older version. It takes some milliseconds for a whole country.
+func (r *Replica) reaches(other *Replica) bool {
+	for _, w := range other.writers {
+		if !w.within(r) {
+			return false
+		}
+	}
+	return true
+}
+
 // Stats of a replica since it was made. Counters count events: RunStates, RunDeltas, Networks and Patterns, and messages that
 // could not be read at all.
 type Stats struct {
@@ -209,6 +243,10 @@ type Stats struct {
 	Gaps, Repaired uint64
 	// Digests were compared; Differing of them were not equal.
 	Digests, Differing uint64
+	// Refused are those of the Broken for which there was no room, or which are of a date on which no run can be (R12).
+	Refused uint64
+	// Lacking is a level: dates of a partition of which runs are missing for want of room.
+	Lacking uint64
 	// Behind, Quarantined and Unseen are levels: runs in trouble, and those of which only deltas have come. Runs is a level too.
 	Behind, Quarantined, Unseen, Runs uint64
 }
@@ -223,6 +261,8 @@ func (s *Stats) add(t Stats) {
 	s.Repaired += t.Repaired
 	s.Digests += t.Digests
 	s.Differing += t.Differing
+	s.Refused += t.Refused
+	s.Lacking += t.Lacking
 	s.Behind += t.Behind
 	s.Quarantined += t.Quarantined
 	s.Unseen += t.Unseen

@@ -321,7 +321,7 @@ func BenchmarkApply(b *testing.B) {
 			r.Pattern(pattern("p"))
 			deltas := make([]event.RunDelta, runs)
 			for i := range deltas {
-				run := rail.RunID{Date: rail.NewDate(2026, 11, 24), Trip: rail.TripID(fmt.Sprint("G", i))}
+				run := rail.RunID{Date: rail.DateOf(time.Now(), time.UTC) + rail.Date(i/maxAlike), Trip: rail.TripID(fmt.Sprint("G", i))}
 				g := &rig{run: run}
 				s := g.state(v(1, 1), full)
 				r.State(0, s)

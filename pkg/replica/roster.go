@@ -29,6 +29,8 @@ type Day struct {
 	generation atomic.Uint64
 	// unseen counts the runs of which only deltas have come: the day's answers may lack them.
 	unseen atomic.Int64
+	// lacking counts the partitions that had no room for a run of the day (R12).
+	lacking atomic.Int64
 	// over is the latest arrival of a run, as Unix seconds.
 	over atomic.Int64
 }
@@ -69,8 +71,8 @@ func (d *Day) grow(before *[]atomic.Pointer[[]*Run], patterns int) *[]atomic.Poi
 // Generation changes whenever Runs would answer anew for some pattern.
 func (d *Day) Generation() uint64 { return d.generation.Load() }
 
-// Complete reports whether every run of which anything was heard can be seen.
-func (d *Day) Complete() bool { return d.unseen.Load() == 0 }
+// Complete reports whether every run of which anything was heard can be seen. A day that had no room for one says no until a digest has proved that it has all.
+func (d *Day) Complete() bool { return d.unseen.Load() == 0 && d.lacking.Load() == 0 }
 
 // Calendar is the service dates that had runs at a moment. Equal Calendars are of the same days; whether these have changed, their generations tell.
 type Calendar struct{ days *map[rail.Date]*Day }

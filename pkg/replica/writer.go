@@ -1,14 +1,15 @@
 package replica
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/inventory"
 	"github.com/yupiao/yupiao/pkg/rail"
 )
@@ -27,7 +28,10 @@ type writer struct {
 	closed   uint64                        // days that forget has seen let go
 	told     map[rail.Date]bool            // days of which a digest was equal
 	early    map[rail.Date]*event.Versions // lists of what has not been read yet
-	digests  map[rail.Date]*event.Digest   // of what is shown (R10), kept up to date: to sum it up anew would stop the lane for milliseconds
+	lacking  map[rail.Date]bool            // days of which there was no room for a run (R12)
+	sequence uint64                        // of the deltas under way; 0 for a state
+	number   rail.Partition
+	digests  map[rail.Date]*event.Digest // of what is shown (R10), kept up to date: to sum it up anew would stop the lane for milliseconds
 
 	mu       sync.Mutex // guards what follows
 	stats    Stats
@@ -46,6 +50,21 @@ func (w *writer) find(id rail.RunID) *Run {
 	return nil
 }
 
+// within reports whether another replica has every run that can be shown here, at no older version.
+func (w *writer) within(other *Replica) bool {
+	w.finding.RLock()
+	defer w.finding.RUnlock()
+	for id, e := range w.entries {
+		if e.run.Sheet() == nil {
+			continue
+		}
+		if theirs := other.Run(id); theirs == nil || e.run.version().Above(theirs.version()) {
+			return false
+		}
+	}
+	return true
+}
+
 // entry is a run as its writer sees it.
 type entry struct {
 	run Run
@@ -55,6 +74,8 @@ type entry struct {
 	told rail.Version
 	// trouble is nil for a run that is live.
 	trouble *trouble
+	// charged is what its counts take of the replica's memory (R12), slab how much of it until its day is over.
+	charged, slab int64
 }
 
 // trouble is what a run in trouble needs.
@@ -65,7 +86,10 @@ type trouble struct {
 	tries      int
 	next       time.Time       // of the next repair
 	ahead      auditor         // what digests said
+	doubted    rail.Version    // that was heard of, and that the booking system does not have,
+	doubts     int             // as so many lists have said
 	purged     []chan struct{} // those who wait until the run was read anew; if any, that is done whatever its Version (R11)
+	spoiled    bool            // what the stream has of it cannot be understood (R11)
 }
 
 // State takes a RunState (R1).
@@ -73,7 +97,12 @@ func (r *Replica) State(p rail.Partition, s *event.RunState) {
 	w := r.writers[p]
 	defer w.settle()
 	w.tally.Received++
-	w.state(w.entry(s.Run), s)
+	e, err := w.entry(s.Run)
+	if err != nil {
+		w.refuse(s.Run, err)
+		return
+	}
+	w.state(e, s)
 }
 
 // Deltas takes a batch (R2), holds it against its digests (R10) and then counts the sequence as reached (R7).
@@ -81,17 +110,19 @@ func (r *Replica) Deltas(p rail.Partition, b *event.DeltaBatch, sequence uint64)
 	w := r.writers[p]
 	defer w.settle()
 	w.proof.begun.Store(sequence)
+	w.sequence = sequence
 	for i := range b.Deltas {
 		w.tally.Received++
-		w.delta(w.entry(b.Deltas[i].Run), &b.Deltas[i])
+		w.heard(&b.Deltas[i])
 	}
+	w.sequence = 0
 	if len(b.Digests) > 0 && r.isReady() {
 		w.compare(p, b.Digests)
 	}
 	if b.Publisher != "" {
 		r.freshness.hear(w.proof, b)
 	}
-	w.replica.freshness.reached(w.proof, sequence)
+	r.freshness.read(w.proof, b, sequence)
 	if len(w.early) > 0 {
 		w.due()
 	}
@@ -105,19 +136,31 @@ func (w *writer) settle() {
 	w.tally = Stats{}
 }
 
-func (w *writer) entry(id rail.RunID) *entry {
-	e := w.entries[id]
-	if e == nil {
-		e = &entry{run: Run{ID: id}}
-		w.finding.Lock()
-		w.entries[id] = e
-		w.finding.Unlock()
-		w.tally.Unseen++
-		day := w.replica.roster.open(id.Date)
-		day.unseen.Add(1)
-		day.generation.Add(1) // answers that are kept may lack it
+// entry is that of a run, made if there was none. The error says that there is no room for it (R12).
+func (w *writer) entry(id rail.RunID) (*entry, error) {
+	if e := w.entries[id]; e != nil {
+		return e, nil
 	}
-	return e
+	if err := w.replica.room(id); err != nil {
+		return nil, err
+	}
+	e := &entry{run: Run{ID: id}}
+	w.finding.Lock()
+	w.entries[id] = e
+	w.finding.Unlock()
+	w.tally.Unseen++
+	day := w.replica.roster.open(id.Date)
+	day.unseen.Add(1)
+	day.generation.Add(1) // answers that are kept may lack it
+	return e, nil
+}
+
+// where is the message under way, for a log: the state stream keeps one on the subject of a run.
+func (w *writer) where(id rail.RunID) feed.Position {
+	if w.sequence > 0 {
+		return feed.DeltaPosition(w.number, w.sequence)
+	}
+	return feed.StatePosition(id)
 }
 
 func (w *writer) state(e *entry, s *event.RunState) {
@@ -132,6 +175,11 @@ func (w *writer) state(e *entry, s *event.RunState) {
 		return
 	}
 	sheet, err := w.sheet(e, s, line)
+	if errors.Is(err, errFull) && e.run.Sheet() == nil {
+		w.drop(e)
+		w.refuse(s.Run, err)
+		return
+	}
 	if err != nil {
 		w.tally.Broken++
 		w.quarantine(e, err)
@@ -141,13 +189,16 @@ func (w *writer) state(e *entry, s *event.RunState) {
 	w.install(e, line, sheet)
 }
 
-// wants reports whether a RunState of a Version is to be taken: one above the held (R1), or as high if the run was purged (R11).
+// wants reports whether a RunState of a Version is to be taken: one above the held (R1), or as high if the run is to be read anew (R11).
 func (e *entry) wants(v rail.Version) bool {
 	held := e.run.version()
-	return v.Above(held) || v == held && e.purged()
+	return v.Above(held) || v == held && e.renews()
 }
 
-func (e *entry) purged() bool { return e.trouble != nil && len(e.trouble.purged) > 0 }
+// renews reports whether the run is to be read anew (R11).
+func (e *entry) renews() bool { return e.trouble != nil && e.trouble.renews() }
+
+func (t *trouble) renews() bool { return t.spoiled || len(t.purged) > 0 }
 
 func (e *entry) hear(v rail.Version) {
 	if v.Above(e.heard) {
@@ -157,12 +208,18 @@ func (e *entry) hear(v rail.Version) {
 
 // sheet builds what a RunState says, all but its counts, which are ready to be stored. The error says that it contradicts itself or its pattern.
 func (w *writer) sheet(e *entry, s *event.RunState, line *line) (*Sheet, error) {
+	if err := w.crowded(e, line); err != nil {
+		return nil, err
+	}
 	plan, err := line.plan(s)
 	if err != nil {
 		return nil, err
 	}
 	if err := w.apply.Build(plan.layout, s.Classes); err != nil {
 		return nil, fmt.Errorf("state of %s at %s: %w", s.Run, s.Version, err)
+	}
+	if err := w.tablesFor(e, s, plan); err != nil {
+		return nil, err
 	}
 	sheet := &Sheet{
 		Plan: plan, Suspended: s.Suspended, Reason: s.Reason, SaleOpensAt: s.SaleOpensAt, SaleClosesBefore: s.SaleClosesBefore,
@@ -206,11 +263,7 @@ func (w *writer) install(e *entry, line *line, sheet *Sheet) {
 	if t := e.trouble; t != nil {
 		t.quarantine, t.ahead = nil, auditor{}
 		t.renewed()
-		if t.waiting != nil { // of a lower Version, or it would have been taken instead
-			w.tally.Held--
-			w.tally.Duplicate++
-			t.waiting = nil
-		}
+		w.forgo(t) // of a lower Version, or it would have been taken instead
 	}
 	w.drain(e)
 	w.judge(e)
@@ -227,8 +280,19 @@ func (w *writer) list(e *entry, before *Sheet, now *line) {
 	if before == nil {
 		w.tally.Unseen--
 		w.tally.Runs++
+		r.purses.unseen.give(1)
 		day.unseen.Add(-1)
 	}
+}
+
+// heard takes a delta of a run, be it one of which nothing has come before.
+func (w *writer) heard(d *event.RunDelta) {
+	e, err := w.entry(d.Run)
+	if err != nil {
+		w.refuse(d.Run, err)
+		return
+	}
+	w.delta(e, d)
 }
 
 // delta is rule R2.
@@ -284,8 +348,7 @@ func (w *writer) hold(e *entry, d *event.RunDelta) {
 	t := e.troubled(w)
 	if len(t.held) >= maxHeld {
 		w.tally.Broken += uint64(len(t.held)) + 1
-		w.tally.Held -= uint64(len(t.held))
-		t.held = nil
+		w.emptied(t)
 		return
 	}
 	i, twice := slices.BinarySearchFunc(t.held, d, func(a event.RunDelta, b *event.RunDelta) int { return a.Version.Compare(b.Version) })
@@ -293,8 +356,28 @@ func (w *writer) hold(e *entry, d *event.RunDelta) {
 		w.tally.Duplicate++
 		return
 	}
+	if !w.keepAside(deltaCost(d)) {
+		w.tally.Broken++
+		return
+	}
 	t.held = slices.Insert(t.held, i, d.Clone())
-	w.tally.Held++
+}
+
+// emptied lets go of all that was kept aside but the state that waits.
+func (w *writer) emptied(t *trouble) {
+	for i := range t.held {
+		w.takeUp(deltaCost(&t.held[i]))
+	}
+	t.held = nil
+}
+
+// forgo lets go of the state that waits, if there is one: it tells nothing new.
+func (w *writer) forgo(t *trouble) {
+	if t.waiting != nil {
+		w.takeUp(stateCost(t.waiting))
+		w.tally.Duplicate++
+		t.waiting = nil
+	}
 }
 
 // drain applies what was kept aside, as far as it follows.
@@ -309,7 +392,7 @@ func (w *writer) drain(e *entry) {
 		default:
 			return
 		}
-		w.tally.Held--
+		w.takeUp(deltaCost(&d))
 		t.held = t.held[1:]
 	}
 }
@@ -317,12 +400,12 @@ func (w *writer) drain(e *entry) {
 // wait keeps a RunState until its pattern is known.
 func (w *writer) wait(e *entry, s *event.RunState) {
 	t := e.troubled(w)
-	if t.waiting != nil {
-		w.tally.Held--
-		w.tally.Duplicate++
+	w.forgo(t)
+	if w.keepAside(stateCost(s)) {
+		t.waiting = s.Clone()
+	} else {
+		w.tally.Broken++
 	}
-	t.waiting = s.Clone()
-	w.tally.Held++
 	w.judge(e)
 }
 
@@ -337,7 +420,11 @@ func (w *writer) quarantine(e *entry, why error) {
 	t := e.troubled(w)
 	t.quarantine = why
 	w.judge(e)
-	w.replica.opts.OnFault(Fault{Kind: "quarantined", Run: e.run.ID, Err: why})
+	f := Fault{Kind: "quarantined", Run: e.run.ID, Err: why}
+	if !errors.Is(why, errOlder) && !errors.Is(why, errUnknownRun) { // a message says it
+		f.Where = w.where(e.run.ID)
+	}
+	w.replica.opts.OnFault(f)
 }
 
 // troubled is the entry's trouble, new if it had none.
@@ -356,7 +443,7 @@ func (w *writer) judge(e *entry) {
 	switch {
 	case e.quarantined():
 		now = Quarantined
-	case e.heard.Above(e.run.version()), e.purged():
+	case e.heard.Above(e.run.version()), e.renews():
 		now = Behind
 		e.troubled(w)
 	}
@@ -390,34 +477,63 @@ func (w *writer) level(h Health, by int64) {
 // forget lets go of the runs of days that are over.
 func (w *writer) forget() {
 	for id, e := range w.entries {
-		if w.replica.roster.day(id.Date) != nil {
-			continue
+		if w.replica.roster.day(id.Date) == nil {
+			w.remove(e)
+			e.run.sheet.Store(nil) // an answer that is kept must not keep the day's memory
+			e.run.changed()
 		}
-		if t := e.trouble; t != nil {
-			held := uint64(len(t.held))
-			if t.waiting != nil {
-				held++
-			}
-			w.tally.Held -= held
-			w.tally.Duplicate += held
-			t.renewed()
-			delete(w.troubled, e)
+	}
+	over := func(date rail.Date) bool { return w.replica.roster.day(date) == nil }
+	maps.DeleteFunc(w.told, func(date rail.Date, _ bool) bool { return over(date) })
+	maps.DeleteFunc(w.digests, func(date rail.Date, _ *event.Digest) bool { return over(date) })
+	maps.DeleteFunc(w.early, func(date rail.Date, _ *event.Versions) bool { return over(date) })
+	for date := range w.lacking {
+		if over(date) {
+			w.unlack(date)
 		}
-		w.level(e.run.Health(), -1)
-		if e.run.Sheet() == nil {
-			w.tally.Unseen--
-		} else {
-			w.tally.Runs--
-		}
-		w.finding.Lock()
-		delete(w.entries, id)
-		w.finding.Unlock()
-		delete(w.told, id.Date)
-		delete(w.digests, id.Date)
-		delete(w.early, id.Date)
-		e.run.sheet.Store(nil) // an answer that is kept must not keep the day's memory
-		e.run.changed()
 	}
 }
 
-func byRun(a, b *entry) int { return cmp.Compare(a.run.ID.String(), b.run.ID.String()) }
+// remove lets go of a run, and of what was kept aside for it: that tells nothing new any more.
+func (w *writer) remove(e *entry) {
+	if t := e.trouble; t != nil {
+		w.tally.Duplicate += uint64(len(t.held))
+		w.emptied(t)
+		w.forgo(t)
+		t.renewed()
+		delete(w.troubled, e)
+		e.trouble = nil
+	}
+	w.level(e.run.Health(), -1)
+	if e.run.Sheet() == nil {
+		w.tally.Unseen--
+		w.replica.purses.unseen.give(1)
+	} else {
+		w.tally.Runs--
+	}
+	w.replica.purses.runs.give(1)
+	w.replica.purses.tables.give(e.charged)
+	w.finding.Lock()
+	delete(w.entries, e.run.ID)
+	w.finding.Unlock()
+}
+
+// drop lets go of a run of which no state has come.
+func (w *writer) drop(e *entry) {
+	w.remove(e)
+	if day := w.replica.roster.day(e.run.ID.Date); day != nil {
+		day.unseen.Add(-1)
+		day.generation.Add(1)
+	}
+}
+
+// Gone is told that no RunState of a run will ever come. A run of which only deltas have come is none that a query could lack; one that is shown is for digests to judge (R10).
+func (r *Replica) Gone(p rail.Partition, run rail.RunID) {
+	w := r.writers[p]
+	defer w.settle()
+	if e := w.entries[run]; e != nil && e.run.Sheet() == nil && (e.trouble == nil || e.trouble.waiting == nil) {
+		w.drop(e)
+	}
+}
+
+func byRun(a, b *entry) int { return a.run.ID.Compare(b.run.ID) }

@@ -145,6 +145,14 @@ func (d *Database) loadSales(ctx context.Context, image *reservation.Image) erro
 }
 
 func (d *Database) loadOutbox(ctx context.Context, image *reservation.Image) error {
+	return d.changes(ctx, func(c booking.Change) error {
+		image.Outbox = append(image.Outbox, c)
+		return nil
+	}, `SELECT seq, at_ns, delta, state FROM outbox ORDER BY seq`)
+}
+
+// changes visits the changes that a query gives.
+func (d *Database) changes(ctx context.Context, visit func(booking.Change) error, query string, args ...any) error {
 	return d.each(ctx, func(scan func(...any) error) error {
 		var seq, at int64
 		var delta, state []byte
@@ -152,9 +160,9 @@ func (d *Database) loadOutbox(ctx context.Context, image *reservation.Image) err
 			return err
 		}
 		c, err := changeOf(seq, at, delta, state)
-		if err == nil {
-			image.Outbox = append(image.Outbox, c)
+		if err != nil {
+			return err
 		}
-		return err
-	}, `SELECT seq, at_ns, delta, state FROM outbox ORDER BY seq`)
+		return visit(c)
+	}, query, args...)
 }

@@ -40,7 +40,8 @@ var migrations embed.FS
 
 // Database is a reservation.Store. Safe for concurrent use.
 type Database struct {
-	db *sql.DB
+	db    *sql.DB
+	local bool // SQLite
 	// listed is SQL for "column is in the JSON list of parameter n".
 	listed func(column string, n int) string
 	// together runs statements in one transaction. It calls check with the rows that each has touched, before it commits.
@@ -73,7 +74,7 @@ func Open(ctx context.Context, address string) (*Database, error) {
 		options = append(options, goose.WithSessionLocker(locker))
 		d, err = openPostgres(address)
 	default:
-		return nil, fmt.Errorf("%w: %.20q...; want sqlite:FILE or postgres://user@host/database", ErrAddress, scheme)
+		return nil, fmt.Errorf("%w: it begins with neither kind; want sqlite:FILE or postgres://user@host/database", ErrAddress) // what it is may be a password
 	}
 	if err != nil {
 		return nil, err
@@ -114,7 +115,7 @@ func openSQLite(file string) (*Database, error) {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
 	db.SetMaxOpenConns(8)
-	d := &Database{db: db, listed: func(column string, n int) string {
+	d := &Database{db: db, local: true, listed: func(column string, n int) string {
 		return fmt.Sprintf("%s IN (SELECT value FROM json_each($%d))", column, n)
 	}}
 	d.together = d.oneByOne

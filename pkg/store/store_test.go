@@ -243,3 +243,37 @@ func TestAddress(t *testing.T) {
 		}
 	}
 }
+
+// What has left the outbox is in the history, and nothing that was not committed.
+func TestHistory(t *testing.T) {
+	testkit.Databases(t, func(t *testing.T, address string) {
+		d := open(t, address)
+		err := d.KeepHistory(t.Context())
+		if !strings.HasPrefix(address, "sqlite:") {
+			if err == nil {
+				t.Error("want a refusal: there is no history")
+			}
+			return
+		}
+		if err := errors.Join(err, d.KeepHistory(t.Context())); err != nil { // once more does no harm
+			t.Fatal(err)
+		}
+		term := lead(t, d, "a")
+		commit(t, d, reservation.Batch{Term: term, Patterns: []*timetable.Pattern{pattern}, Records: []booking.Record{record(1)}, Changes: []booking.Change{change(1, 1), change(2, 2)}})
+		refused := reservation.Batch{Term: reservation.Term{Number: term.Number - 1}, Until: time.Now(), Changes: []booking.Change{change(3, 3)}}
+		if err := d.Commit(t.Context(), &refused); !errors.Is(err, reservation.ErrFenced) {
+			t.Fatal(err)
+		}
+		commit(t, d, reservation.Batch{Term: term, Acked: 2, Changes: []booking.Change{change(3, 3)}})
+		var got []booking.Change
+		if err := d.History(t.Context(), 1, func(c booking.Change) error {
+			got = append(got, c)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 2 || got[0].Seq != 2 || got[1].Seq != 3 || !got[1].At.Equal(change(3, 3).At) || got[1].Delta.Version != change(3, 3).Delta.Version {
+			t.Errorf("%+v", got)
+		}
+	})
+}

@@ -14,33 +14,77 @@ import (
 // still moves on, as it does when a message is lost unseen. And it is a Scribble.
 func Disturb(seed uint64) func(feed.Sink) feed.Sink {
 	return func(s feed.Sink) feed.Sink {
-		return Scribble(&disturbed{Sink: s, rand: rand.New(rand.NewPCG(seed, 0)), late: map[rail.Partition]func(){}})
+		d := &disturbed{rand: rand.New(rand.NewPCG(seed, 0))}
+		return Scribble(Fated(s, d.batch, d.state))
 	}
 }
 
 type disturbed struct {
-	feed.Sink
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards rand
 	rand *rand.Rand
-	late map[rail.Partition]func()
 }
 
-// Deltas delivers one batch in ten later than the next, loses one and doubles one.
-func (d *disturbed) Deltas(p rail.Partition, batch *event.DeltaBatch, sequence uint64) {
-	deliver := func() { d.Sink.Deltas(p, batch, sequence) }
+func (d *disturbed) n(n int) int {
 	d.mu.Lock()
-	dice, late := d.rand.IntN(10), d.late[p]
-	delete(d.late, p)
-	if dice == 0 {
-		batch = batch.Clone()
-		d.late[p] = deliver
+	defer d.mu.Unlock()
+	return d.rand.IntN(n)
+}
+
+// batch delivers one batch in ten later than the next, loses one and doubles one.
+func (d *disturbed) batch(uint64) Fate { return FateOf(d.n(10)) }
+
+// state loses one in twenty.
+func (d *disturbed) state(*event.RunState) (lost bool) { return d.n(20) == 0 }
+
+// Fate is what becomes of a batch of deltas.
+type Fate uint8
+
+// Fates.
+const (
+	Delivered Fate = iota
+	Late           // after the next batch of its partition
+	Lost           // its position is told all the same
+	Doubled
+)
+
+// FateOf is one of the bad fates for each of the first three faces of a die.
+func FateOf(face int) Fate {
+	if face < 3 {
+		return Late + Fate(face)
 	}
-	d.mu.Unlock()
-	switch dice {
-	case 0:
-	case 1:
-		d.Sink.Deltas(p, &event.DeltaBatch{}, sequence)
-	case 2:
+	return Delivered
+}
+
+// Fated stands between a feed and its sink and delivers as it is told: each batch of deltas by its sequence, and each state, which may be lost. Both are asked by several goroutines.
+func Fated(s feed.Sink, batch func(sequence uint64) Fate, lost func(*event.RunState) bool) feed.Sink {
+	return &fated{Sink: s, batch: batch, lost: lost, late: map[rail.Partition]func(){}}
+}
+
+type fated struct {
+	feed.Sink
+	batch func(sequence uint64) Fate
+	lost  func(*event.RunState) bool
+	mu    sync.Mutex // guards late
+	late  map[rail.Partition]func()
+}
+
+// Deltas is part of feed.Sink.
+func (f *fated) Deltas(p rail.Partition, batch *event.DeltaBatch, sequence uint64) {
+	deliver := func() { f.Sink.Deltas(p, batch, sequence) }
+	fate := f.batch(sequence)
+	f.mu.Lock()
+	late := f.late[p]
+	delete(f.late, p)
+	if fate == Late {
+		batch = batch.Clone()
+		f.late[p] = deliver
+	}
+	f.mu.Unlock()
+	switch fate {
+	case Late:
+	case Lost:
+		f.Sink.Deltas(p, &event.DeltaBatch{}, sequence)
+	case Doubled:
 		deliver()
 		deliver()
 	default:
@@ -51,13 +95,10 @@ func (d *disturbed) Deltas(p rail.Partition, batch *event.DeltaBatch, sequence u
 	}
 }
 
-// State loses one in twenty.
-func (d *disturbed) State(p rail.Partition, s *event.RunState) {
-	d.mu.Lock()
-	lost := d.rand.IntN(20) == 0
-	d.mu.Unlock()
-	if !lost {
-		d.Sink.State(p, s)
+// State is part of feed.Sink.
+func (f *fated) State(p rail.Partition, s *event.RunState) {
+	if !f.lost(s) {
+		f.Sink.State(p, s)
 	}
 }
 

@@ -3,13 +3,16 @@ package testkit
 
 import (
 	"net"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	client "github.com/nats-io/nats.go"
 
+	"github.com/yupiao/yupiao/configs/nats"
 	"github.com/yupiao/yupiao/pkg/broker"
 	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/feed"
@@ -24,6 +27,8 @@ const Patience = 30 * time.Second
 // Host is a NATS server that can be stopped and come back on its own files, or on others. Connections find it again.
 type Host struct {
 	Dir     string
+	config  string // a file; empty for none
+	payload int32
 	t       testing.TB
 	current atomic.Pointer[broker.Server]
 }
@@ -37,10 +42,42 @@ func Broker(t testing.TB) *Host {
 	return h
 }
 
+// Roomy is a Broker that takes messages of any size that NATS can be set to take.
+func Roomy(t testing.TB) *Host {
+	t.Helper()
+	h := &Host{Dir: t.TempDir(), payload: 64 << 20, t: t}
+	h.Start()
+	t.Cleanup(h.Stop)
+	return h
+}
+
+// Guarded is a NATS server with the accounts that are shipped. As tells how to come in.
+func Guarded(t testing.TB) *Host {
+	t.Helper()
+	for party, variable := range nats.Parties {
+		t.Setenv(variable, Password(party))
+	}
+	h := &Host{Dir: t.TempDir(), config: filepath.Join(t.TempDir(), "accounts.conf"), t: t}
+	if err := os.WriteFile(h.config, []byte(nats.Accounts), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h.Start()
+	t.Cleanup(h.Stop)
+	return h
+}
+
+// Password of a party on a Guarded server.
+func Password(p nats.Party) string { return "password-of-" + string(p) }
+
+// As is how a party connects to a Guarded server.
+func (h *Host) As(p nats.Party) feed.Options {
+	return feed.Options{InProcess: h, Name: string(p), User: string(p), Password: Password(p), Domain: nats.Domain}
+}
+
 // Start brings the server up on Dir.
 func (h *Host) Start() {
 	h.t.Helper()
-	s, err := broker.Start(broker.Options{Dir: h.Dir})
+	s, err := broker.Start(broker.Options{Dir: h.Dir, Config: h.config, MaxPayload: h.payload})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -54,9 +91,9 @@ func (h *Host) Stop() { h.current.Load().Stop() }
 func (h *Host) InProcessConn() (net.Conn, error) { return h.current.Load().InProcessConn() }
 
 // Plain is a connection without any code of ours, for a test that stands in for somebody else.
-func Plain(t testing.TB, s feed.InProcess) *nats.Conn {
+func Plain(t testing.TB, s feed.InProcess, more ...client.Option) *client.Conn {
 	t.Helper()
-	nc, err := nats.Connect("", nats.InProcessServer(s))
+	nc, err := client.Connect("", append(more, client.InProcessServer(s))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +104,13 @@ func Plain(t testing.TB, s feed.InProcess) *nats.Conn {
 // Conn is a connection that lives as long as the test.
 func Conn(t testing.TB, s feed.InProcess) *feed.Conn {
 	t.Helper()
-	c, err := feed.Connect(feed.Options{InProcess: s, Name: t.Name()})
+	return Connect(t, feed.Options{InProcess: s, Name: t.Name()})
+}
+
+// Connect is a connection with options that lives as long as the test.
+func Connect(t testing.TB, o feed.Options) *feed.Conn {
+	t.Helper()
+	c, err := feed.Connect(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,13 +121,19 @@ func Conn(t testing.TB, s feed.InProcess) *feed.Conn {
 // Eventually waits until a condition holds.
 func Eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
+	Within(t, Patience, what, holds)
+}
+
+// Within waits until a condition holds, for a time of the caller's: for what has to wait for something that takes long by itself.
+func Within(t testing.TB, patience time.Duration, what string, holds func() bool) {
+	t.Helper()
 	ticker := time.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
-	for deadline := time.After(Patience); !holds(); {
+	for deadline := time.After(patience); !holds(); {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("not within %s: %s", Patience, what)
+			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }

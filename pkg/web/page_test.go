@@ -1,18 +1,16 @@
 package web
 
 import (
-	"bytes"
 	"io/fs"
 	"maps"
 	"net/http"
-	"os"
-	"os/exec"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/yupiao/yupiao/pkg/testkit"
 )
 
 // read returns the embedded files with this ending, by the paths under which they are asked for.
@@ -162,30 +160,9 @@ func TestTextsAreThere(t *testing.T) {
 
 // TestModules runs testdata/modules.mjs, which tries the modules that need no page (B5).
 func TestModules(t *testing.T) {
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Skip("the modules are not tried: there is no node on the PATH")
-	}
 	static, err := fs.Sub(files, root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	script, err := os.ReadFile(filepath.Join("testdata", "modules.mjs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, body := range map[string][]byte{"modules.mjs": script, "package.json": []byte(`{"type":"module"}`)} {
-		if err := os.WriteFile(filepath.Join(dir, name), body, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.CopyFS(filepath.Join(dir, root), static); err != nil {
-		t.Fatal(err)
-	}
-	run := exec.CommandContext(t.Context(), node, "--test", "modules.mjs")
-	run.Dir = dir
-	if out, err := run.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("fail 0")) {
-		t.Errorf("node: %v\n%s", err, out)
-	}
+	testkit.Modules(t, root, static)
 }

@@ -52,6 +52,8 @@ const (
 // headers stand on every answer beside the policy, errors included.
 var headers = [...][2]string{
 	{"X-Content-Type-Options", "nosniff"},
+	{"Cross-Origin-Resource-Policy", "same-origin"},
+	{"Cross-Origin-Opener-Policy", "same-origin"},
 	{"X-Frame-Options", "DENY"},
 	{"Referrer-Policy", "no-referrer"},
 	{"Cache-Control", "no-cache"},

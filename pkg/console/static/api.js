@@ -4,7 +4,9 @@ const key = "yupiao-token";
 
 /** The token of this tab; empty for none. */
 export const token = () => sessionStorage.getItem(key) ?? "";
-export const setToken = (text) => sessionStorage.setItem(key, text);
+
+/** Keeps a token for this tab; empty forgets it. */
+export const setToken = (text) => (text ? sessionStorage.setItem(key, text) : sessionStorage.removeItem(key));
 
 /** What a request came to that was not answered with what was asked for; status is 0 if nothing came. */
 export class Refusal extends Error {
@@ -14,24 +16,37 @@ export class Refusal extends Error {
   }
 }
 
-const patience = 15_000; // more than an act waits for its nodes
+let ahead = 0; // of the node's clock before this one, in ms
 
-/** Asks, and gives what the JSON of the answer says; throws a Refusal. */
-export async function ask(path, body) {
-  const request = { headers: {}, signal: AbortSignal.timeout(patience), cache: "no-store" };
+/** The node's clock, to a second: a reader's own may be wrong, and would put the last hour in another place. */
+export const nodeNow = () => Date.now() + ahead;
+
+function learn(response) {
+  const at = Date.parse(response.headers.get("Date"));
+  const off = at + 500 - Date.now(); // the header is cut to whole seconds
+  if (Number.isFinite(off)) ahead = Math.abs(off) < 2000 ? 0 : off;
+}
+
+/** Asks, and gives what the JSON of the answer says; throws a Refusal. With a body it is a POST. patience in ms. */
+export async function ask(path, { body, patience = 5000 } = {}) {
+  const request = { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(patience), cache: "no-store" };
   if (token()) request.headers.Authorization = `Bearer ${token()}`;
   if (body !== undefined) {
     request.method = "POST";
     request.headers["Content-Type"] = "application/json";
     request.body = JSON.stringify(body);
   }
-  let response;
+  let response, data;
   try {
     response = await fetch(path, request);
-  } catch {
-    throw new Refusal(0, "the node does not answer");
+    learn(response);
+    data = await response.json();
+  } catch (error) {
+    if (error.name === "TimeoutError") throw new Refusal(0, `no answer within ${patience / 1000} s`);
+    if (!response) throw new Refusal(0, "no answer");
+    data = null; // no JSON, or cut off
   }
-  const data = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refusal(response.status, data.detail ?? `${response.status} ${response.statusText}`);
+  if (!response.ok) throw new Refusal(response.status, data?.detail ?? `${response.status} ${response.statusText}`);
+  if (data === null) throw new Refusal(0, "the answer was cut off");
   return data;
 }

@@ -1,201 +1,198 @@
 // The console: asks again and again, shows what came and how old it is, and does what an operator wants.
+import { nodeNow, setToken, token } from "./api.js";
+import { Curve } from "./curve.js";
+import { attribute, el, setText } from "./dom.js";
+import { Fleet } from "./fleet.js";
+import { clock, goSeconds, moment, number, seconds, short } from "./format.js";
+import { Table } from "./keyed.js";
+import { Pictures } from "./pictures.js";
+import { Poll } from "./poll.js";
+import { Rules } from "./rules.js";
+import { Runs } from "./runs.js";
+import { Roll, Since, verdict, warnings } from "./verdict.js";
 
-import { ask, Refusal, setToken, token } from "./api.js";
-import { chart } from "./chart.js";
-import { el, setText } from "./dom.js";
-import { editor } from "./editor.js";
-import { rollCall, verdict, warnings } from "./verdict.js";
+const byId = (id) => document.getElementById(id);
+const rollKey = "yupiao-roll";
 
-const $ = (id) => document.getElementById(id);
-const rows = (section, list) => document.querySelector(`#${section} tbody`).replaceChildren(...list);
-const row = (...cells) => el("tr", {}, ...cells.map((cell) => (cell instanceof Node ? el("td", {}, cell) : el("td", { text: cell ?? "" }))));
-const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-const moment = (at) => new Date(at).toLocaleString([], { dateStyle: "short", timeStyle: "medium", hour12: false });
-const number = (v) => (v >= 100 ? Math.round(v).toString() : v >= 10 ? v.toFixed(1) : v.toFixed(v >= 1 || v === 0 ? 1 : 2));
-const percent = (v) => `${Math.round(100 * v)} %`;
-const milliseconds = (s) => `${number(1000 * s)} ms`;
-const memory = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`;
+class Console {
+  #roll = new Roll(JSON.parse(sessionStorage.getItem(rollKey) ?? "[]"));
+  #since = new Since();
+  #answering = []; // nodes, as the fleet told last
+  #nodes = []; // those and the missed ones
+  #settings = new Map(); // of this node, by key
+  #down = null; // since when the fleet cannot be asked, and why: {at, text}
+  #closed = () => (this.#settings.get("admin.token") === "" ? "This node has no admin.token, so nothing can be changed here" : "");
+  #again = () => this.#lookAll();
+  #fleet = new Fleet(byId("nodes"), { closed: this.#closed, done: this.#again, forget: (n) => this.#forget(n) });
+  #pictures = new Pictures(byId("pictures"), byId("points"));
+  #curve = new Curve(byId("curve-picture"), byId("curve-table"));
+  #runs = new Runs(byId("run-act"), byId("holds"), { closed: this.#closed, done: this.#again });
+  #rules = new Rules({
+    text: byId("document"), gutter: byId("gutter"), version: byId("version"), news: byId("news"), faults: byId("faults"), try: byId("try"), share: byId("share"),
+    reset: byId("reset"), report: byId("report"), versions: byId("versions"),
+  }, { closed: this.#closed, done: this.#again });
+  #hot = new Table(byId("hot-table"), [
+    { name: "From", of: (h) => h.from },
+    { name: "To", of: (h) => h.to },
+    { name: "Boarding", of: (h) => h.date ?? (h.days === 0 ? "today" : h.days === 1 ? "tomorrow" : `in ${h.days} days`) },
+    { name: "Searches/s", number: true, of: (h) => number(h.requests) },
+    { name: "TTL", number: true, of: (h) => (h.ttl_seconds === undefined ? "" : short(h.ttl_seconds)) },
+    { name: "Rule", of: (h) => h.rule ?? "" },
+  ], "Nobody asks this node for seats.");
+  #acts = new Table(byId("acts-table"), [
+    { name: "When", class: "title", of: (a) => ({ text: moment(a.at), title: a.at }) },
+    { name: "By", of: (a) => a.by },
+    { name: "What", of: (a) => `${a.what}${a.target ? ` ${a.target}` : ""}` },
+    { name: "Before → after", of: (a) => (a.before || a.after ? `${a.before || "–"} → ${a.after || "–"}` : "") },
+    { name: "Done on", of: doneOn },
+    { name: "Note", wide: true, of: (a) => a.note ?? "" },
+  ], "Nobody has done anything yet.");
+  #config = new Table(byId("config-table"), [
+    { name: "Setting", class: "title", of: (s) => s.key },
+    { name: "Value", wide: true, of: (s) => s.value },
+    { name: "From", of: (s) => ({ text: s.from, level: s.from === "default" ? null : "own" }) },
+  ], "This node tells of no settings.");
 
-/** Who acts; asks for it where it is missing. */
-function by() {
-  const name = $("by").value.trim();
-  if (!name) {
-    $("by").focus();
-    say("Say who you are first, at the top right: it is put on record.", "bad");
+  // What is asked for how often, and the parts of the page that are as old as its answer. Settings come first: they say who this node is.
+  #polls = [
+    { of: new Poll("/node/config", 60_000, (all) => this.#tookConfig(all)), parts: ["config"] },
+    { of: new Poll("/fleet/nodes", 2000, (nodes) => this.#tookNodes(nodes), (refusal) => this.#lostFleet(refusal)), parts: ["fleet"] },
+    { of: new Poll("/node/history", 5000, (points) => this.#pictures.show(points, nodeNow())), parts: ["history"] },
+    { of: new Poll("/fleet/settings?last=1", 5000, (versions) => this.#rules.show(versions)), parts: ["rules"] },
+    { of: new Poll("/fleet/runs", 5000, (holding) => this.#runs.show(holding)), parts: ["runs"] },
+    { of: new Poll("/fleet/acts?last=50", 5000, (acts) => this.#acts.show(acts, (a) => `${a.at} ${a.by} ${a.what} ${a.target}`)), parts: ["acts"] },
+    { of: new Poll("/node/hot?last=20", 10_000, (all) => this.#tookHot(all)), parts: ["hot"] },
+    { of: new Poll("/node/ttl", 10_000, (days) => this.#curve.show(days)), parts: ["curve"] },
+  ];
+
+  start() {
+    byId("ask-token").addEventListener("submit", (event) => this.#tookToken(event));
+    byId("forget-token").addEventListener("click", () => {
+      setToken("");
+      location.reload();
+    });
+    document.addEventListener("visibilitychange", () => this.#lookAll());
+    addEventListener("online", () => this.#lookAll());
+    setInterval(() => this.#tick(), 1000);
+    this.#lookAll();
   }
-  return name;
-}
 
-function say(text, level = "good") {
-  setText($("message"), text);
-  $("message").dataset.level = level;
-  $("message").hidden = !text;
-}
-
-/** Does something and says what came of it. */
-async function act(path, body, done) {
-  try {
-    const answer = await ask(path, body);
-    const refused = (answer.nodes ?? []).filter((n) => n.refused);
-    const lines = refused.map((n) => `${n.name}: ${n.refused}`);
-    if (answer.unrecorded) lines.push(answer.unrecorded);
-    say([`${done}: done on ${(answer.nodes ?? []).length - refused.length} of ${(answer.nodes ?? []).length} nodes.`, ...lines].join("\n"), lines.length ? "bad" : "good");
-    return answer;
-  } catch (refusal) {
-    say(`${done}: ${refusal.message}`, "bad");
-    if (refusal.status === 401) wantToken();
-    return null;
-  } finally {
-    look();
+  #lookAll() {
+    for (const poll of this.#polls) poll.of.look();
+    this.#tick();
   }
-}
 
-function wantToken() {
-  $("ask-token").hidden = false;
-  $("token-refused").hidden = !token();
-}
+  get #self() {
+    return this.#settings.get("feed.name") ?? "";
+  }
 
-// The fleet.
-const roll = rollCall();
+  #tookConfig(all) {
+    this.#settings = new Map(all.map((s) => [s.key, s.value]));
+    this.#config.show(all, (s) => s.key);
+    for (const node of document.querySelectorAll(".self-name")) setText(node, this.#self || "this node");
+    byId("read-only").hidden = !this.#closed();
+    byId("forget-token").hidden = !token();
+    this.#showNodes();
+  }
 
-function showNodes(answering) {
-  const nodes = roll(answering, Date.now());
-  rows("fleet", nodes.map((n) => {
-    const state = el("span", { class: "state", "data-state": n.silent ? "silent" : n.state, text: n.silent ?? n.state ?? "–" });
-    const name = el("span", { text: n.name, title: n.id });
-    if (n.silent) return row(name, state, ...Array(9).fill("–"), n.program, "");
-    const runs = n.runs + (n.runs_behind + n.runs_quarantined > 0 ? ` (${n.runs_behind} behind, ${n.runs_quarantined} hidden)` : "");
-    return row(name, state, n.age === undefined ? "–" : `${n.age.toFixed(1)} s`, n.lag_messages ?? "–", runs, n.memory_bytes ? memory(n.memory_bytes) : "–", number(n.requests),
-      n.requests > 0 ? percent(n.hit_ratio) : "–", milliseconds(n.p99_seconds ?? 0), n.streams ?? "–", n.settings.version || "own", n.program, drainButton(n));
-  }));
-  $("warnings").replaceChildren(...warnings(nodes).map((text) => el("li", { text })));
-  const { level, text } = verdict(nodes);
-  setText($("verdict"), text);
-  $("verdict").dataset.level = level;
-}
+  #tookNodes(nodes) {
+    this.#answering = nodes;
+    this.#down = null;
+    this.#nodes = this.#roll.call(nodes, Date.now());
+    sessionStorage.setItem(rollKey, JSON.stringify(this.#roll.kept));
+    const own = nodes.find((n) => n.name === this.#self);
+    this.#pictures.limit = goSeconds(own?.settings.values?.find((v) => v.key === "freshness.degraded_after")?.value);
+    this.#showNodes();
+  }
 
-// A node's button is pressed twice: what it does is no small thing, and it lies close to others.
-const sure = { node: "", until: 0 };
+  #showNodes() {
+    this.#fleet.show(this.#nodes, this.#self, this.#rules.last);
+    this.#runs.nodes = this.#nodes;
+    byId("warnings").replaceChildren(...warnings(this.#nodes, this.#rules.last).map((text) => el("li", { text })));
+    this.#tick();
+  }
 
-function drainButton(n) {
-  const draining = n.state !== "draining";
-  const what = draining ? "Drain" : "Return";
-  const armed = sure.node === n.id && Date.now() < sure.until;
-  const button = el("button", { type: "button", class: armed ? "act" : null, text: armed ? `Really ${what.toLowerCase()}?` : what, on: { click: () => {
-    const who = by();
-    if (!who) return;
-    if (sure.node !== n.id || Date.now() >= sure.until) {
-      Object.assign(sure, { node: n.id, until: Date.now() + 6000 });
-      button.className = "act";
-      return setText(button, `Really ${what.toLowerCase()}?`);
+  #tookHot(all) {
+    byId("hot-table").classList.toggle("ruled", all.some((h) => h.ttl_seconds !== undefined));
+    this.#hot.show(all, (h) => `${h.from} ${h.to} ${h.days ?? h.date}`);
+  }
+
+  #forget(node) {
+    this.#roll.forget(node.id);
+    this.#tookNodes(this.#answering);
+  }
+
+  // The fleet cannot be asked: by this page, or by this node (502).
+  #lostFleet(refusal) {
+    const text = refusal.status === 0 ? `${this.#self || "This node"} does not answer this page (${refusal.message})`
+      : refusal.status === 401 ? "This node wants its token"
+        : `${this.#self || "This node"} cannot ask the fleet: ${refusal.message}`;
+    const last = Date.now() - this.#polls[1].of.age();
+    this.#down = { at: this.#down?.at ?? (Number.isNaN(last) ? Date.now() : last), text };
+    this.#tick();
+  }
+
+  #tookToken(event) {
+    event.preventDefault();
+    setToken(byId("token").value.trim());
+    byId("token").value = "";
+    this.#lookAll();
+  }
+
+  // Each second: how old is what is shown, and what does it come to?
+  #tick() {
+    const away = this.#polls.some(({ of }) => of.refusal?.status === 0); // all answers come from the same node
+    for (const { of, parts } of this.#polls) {
+      for (const id of parts) {
+        byId(id).classList.toggle("old", away || of.old);
+        setText(byId(id).querySelector(".as-of"), away || of.old ? asOf(of) : "");
+      }
     }
-    sure.node = "";
-    act("/fleet/drain", { node: n.id, draining, by: who }, `${what} ${n.name}`);
-  } } });
-  return button;
-}
+    this.#askToken();
+    const fleet = this.#polls[1].of;
+    const old = Number.isNaN(fleet.age()) ? "" : `; what stands below is ${seconds(fleet.age() / 1000)} old`;
+    if (this.#down) this.#say({ level: "bad", text: `${this.#down.text}${old}`, at: this.#down.at, more: [] });
+    else if (Number.isNaN(fleet.age())) this.#say({ level: "none", text: "Asking the fleet …", at: NaN, more: [] });
+    else if (fleet.old) this.#say({ level: "bad", text: `Asking again${old}`, at: NaN, more: [] });
+    else this.#say(verdict(this.#nodes, Date.now() - fleet.age(), this.#since));
+  }
 
-// The last hour.
-function showHistory(points) {
-  const to = Date.now();
-  const from = Math.min(to - 5 * 60_000, points.length ? Date.parse(points[0].at) : to);
-  const minutes = (to - from) / 60_000;
-  const step = [1, 2, 5, 10, 15].find((s) => minutes / s <= 6) ?? 20;
-  const xs = [];
-  for (let x = Math.ceil(from / (step * 60_000)) * step * 60_000; x < to; x += step * 60_000) xs.push(x);
-  const draw = (title, names, tell, ...of) => chart({
-    title, names, tell, xs, from, to, gap: 15_000, tellX: clock,
-    points: points.map((p) => ({ x: Date.parse(p.at), values: of.map((f) => f(p) ?? null) })),
-  });
-  document.querySelector("#history .pictures").replaceChildren(
-    draw("Age of the numbers", ["age"], (v) => `${number(v)} s`, (p) => p.age),
-    draw("Searches a second", ["searches", "errors"], number, (p) => p.requests, (p) => p.errors),
-    draw("Hit ratio", ["hits"], percent, (p) => (p.requests > 0 ? p.hit_ratio : null)),
-    draw("Time to answer, 99 of 100", ["p99"], milliseconds, (p) => p.p99_seconds),
-    draw("Changes a second, and messages waiting", ["changes", "waiting"], number, (p) => p.changes, (p) => p.lag_messages),
-    draw("Cores, and streams / 1000", ["cores", "streams"], number, (p) => p.cpu, (p) => p.streams / 1000),
-  );
-}
-
-function showCurve(days) {
-  const ttl = (v) => (v === 0 ? "0" : v < 1 ? `${Math.round(1000 * v)} ms` : `${number(v)} s`);
-  document.querySelector("#curve .pictures").replaceChildren(chart({
-    title: "TTL", names: ["asked once", "asked and changed without end"], tell: ttl, steps: true, tellX: (d) => `${d}`, xs: days.map((d) => d.days).filter((d) => d % 2 === 0),
-    from: 0, to: Math.max(1, days.length - 1), points: days.map((d) => ({ x: d.days, values: [d.quiet.ttl_seconds, d.busy.ttl_seconds] })),
-  }));
-}
-
-const showHot = (all) => rows("hot", all.length ? all.map((h) => row(h.from, h.to, h.days === 0 ? "today" : `in ${h.days} days`, number(h.requests))) : [row("nobody asks", "", "", "")]);
-
-const showHolds = (held) => rows("runs", held.runs.length
-  ? held.runs.map((r) => row(r.run, [r.suspended && "suspended", r.pinned && "pinned"].filter(Boolean).join(", "), r.reason, r.by, moment(r.at)))
-  : [row("none", "", "", "", "")]);
-
-const showActs = (acts) => rows("acts", acts.map((a) => {
-  const done = a.nodes ? `${a.nodes.filter((n) => !n.refused).length} of ${a.nodes.length}` : "";
-  return row(moment(a.at), a.by, a.what, a.target, a.before, a.after, done, a.note);
-}));
-
-const showConfig = (all) => rows("config", all.map((s) => row(s.key, s.value, s.from)));
-
-// What is asked for how often, and what becomes of it.
-const looks = [
-  { path: "/fleet/nodes", every: 2000, show: showNodes, greys: ["fleet"] },
-  { path: "/node/history", every: 5000, show: showHistory, greys: ["history"] },
-  { path: "/node/hot?last=10", every: 10_000, show: showHot, greys: ["hot"] },
-  { path: "/node/ttl", every: 10_000, show: showCurve, greys: ["curve"] },
-  { path: "/fleet/runs", every: 5000, show: showHolds, greys: ["runs"] },
-  { path: "/fleet/acts?last=20", every: 5000, show: showActs, greys: ["acts"] },
-  { path: "/node/config", every: 60_000, show: showConfig, greys: ["config"] },
-].map((l) => ({ ...l, due: 0, since: null, failures: 0 }));
-
-let busy = false;
-
-/** Asks for what is due, or for everything. */
-async function look(all = true) {
-  if (all) for (const l of looks) l.due = 0;
-  if (busy || document.hidden) return;
-  busy = true;
-  await Promise.all(looks.filter((l) => l.due <= Date.now()).map(one));
-  busy = false;
-}
-
-async function one(l) {
-  try {
-    l.show(await ask(l.path));
-    Object.assign(l, { since: null, failures: 0 });
-    $("ask-token").hidden = true;
-  } catch (refusal) {
-    if (!(refusal instanceof Refusal)) throw refusal;
-    l.since ??= Date.now();
-    l.failures++;
-    if (refusal.status === 401) wantToken();
-    if (l.path === "/fleet/nodes") {
-      setText($("verdict"), refusal.status === 401 ? "This node wants its token" : `${refusal.message}: what is below is old, since ${new Date(l.since).toLocaleTimeString()}`);
-      $("verdict").dataset.level = "bad";
+  #say({ level, text, at, atLeast, more }) {
+    const when = (t) => (Number.isFinite(t.at) ? `since ${moment(t.at)}${t.atLeast ? " or before" : ""} (${seconds(Math.max(0, Date.now() - t.at) / 1000)})` : "");
+    byId("verdict").dataset.level = level;
+    setText(byId("verdict-text"), text);
+    setText(byId("verdict-since"), when({ at, atLeast }));
+    byId("troubles").replaceChildren(...more.map((t) => el("li", { "data-level": t.level }, t.text, el("span", { text: ` ${when(t)}` }))));
+    document.title = `${{ good: "✓", warn: "▲", bad: "✖" }[level] ?? "…"} ${text} · Yupiao`;
+    if (byId("alarm").dataset.level !== level) { // only a change of level is spoken
+      byId("alarm").dataset.level = level;
+      setText(byId("alarm"), text);
     }
   }
-  for (const id of l.greys) $(id).classList.toggle("old", l.since !== null); // Q2
-  l.due = Date.now() + l.every * Math.min(2 ** l.failures, 8);
+
+  #askToken() {
+    const wanted = this.#polls.some(({ of }) => of.refusal?.status === 401);
+    const form = byId("ask-token");
+    if (form.hidden && wanted) requestAnimationFrame(() => byId("token").focus());
+    form.hidden = !wanted;
+    byId("token-refused").hidden = !token();
+    attribute(byId("token"), "aria-invalid", Boolean(token()) && "true");
+  }
 }
 
-$("ask-token").addEventListener("submit", (event) => {
-  event.preventDefault();
-  setToken($("token").value.trim());
-  $("token").value = "";
-  $("ask-token").hidden = true;
-  look();
-  rules.load();
-});
-$("by").value = localStorage.getItem("yupiao-by") ?? "";
-$("by").addEventListener("change", () => localStorage.setItem("yupiao-by", $("by").value.trim()));
-$("run-act").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const who = by();
-  if (who) act("/fleet/runs", { act: $("act").value, run: $("run").value.trim(), reason: $("reason").value.trim(), by: who }, `${$("act").value} ${$("run").value}`);
-});
-const rules = editor({ act, by, say, moment, percent });
-rules.load();
-document.addEventListener("visibilitychange", () => look());
-setInterval(() => look(false), 500);
-look();
+/** Of when an old part of the page is, and why no newer answer came. */
+function asOf(poll) {
+  const why = poll.refusal && poll.refusal.status !== 0 && poll.refusal.status !== 401 ? `: ${poll.refusal.message}` : "";
+  return Number.isNaN(poll.age()) ? `nothing came yet${why}` : `as of ${clock(Date.now() - poll.age())}, ${seconds(poll.age() / 1000)} old${why}`;
+}
+
+function doneOn(a) {
+  if (!a.nodes) return "";
+  const refused = a.nodes.filter((n) => n.refused);
+  return {
+    text: refused.length ? `${a.nodes.length - refused.length} of ${a.nodes.length} nodes` : a.nodes.map((n) => n.name).join(", "),
+    level: refused.length ? "bad" : null, title: refused.map((n) => `${n.name}: ${n.refused}`).join("\n") || null,
+  };
+}
+
+new Console().start();

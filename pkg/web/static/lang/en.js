@@ -131,6 +131,8 @@ export default {
   "problem_not-ready": "The server is still loading the railway",
   "problem_too-old": "The data are too old to be shown",
   "problem_too-many-streams": "The server is very busy",
+  "problem_rate-limited": "You ask too often; wait a moment",
+  "problem_overloaded": "The server is very busy",
   "problem_not-found": "This train is no longer on sale",
   "problem_invalid-request": "The order cannot be understood",
   "problem_unknown-run": "This train cannot be booked",

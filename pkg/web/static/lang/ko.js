@@ -131,6 +131,8 @@ export default {
   "problem_not-ready": "서버가 데이터를 불러오는 중입니다",
   "problem_too-old": "데이터가 오래되어 표시할 수 없습니다",
   "problem_too-many-streams": "서버가 혼잡합니다",
+  "problem_rate-limited": "요청이 너무 잦습니다. 잠시 기다려 주세요",
+  "problem_overloaded": "서버가 혼잡합니다",
   "problem_not-found": "판매가 끝난 열차입니다",
   "problem_invalid-request": "예약 내용이 잘못되었습니다",
   "problem_unknown-run": "예약할 수 없는 열차입니다",

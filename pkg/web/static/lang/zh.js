@@ -131,6 +131,8 @@ export default {
   "problem_not-ready": "服务器正在加载数据",
   "problem_too-old": "数据过旧，暂不显示",
   "problem_too-many-streams": "服务器繁忙",
+  "problem_rate-limited": "请求过于频繁，请稍候",
+  "problem_overloaded": "服务器繁忙",
   "problem_not-found": "该车次已停止发售",
   "problem_invalid-request": "订单内容有误",
   "problem_unknown-run": "该车次无法预订",
