@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -144,6 +145,39 @@ func TestStreamDeletedTwice(t *testing.T) {
 	})
 	if s, _ := l.state(); s == nil {
 		t.Error("the state is not there")
+	}
+}
+
+// P2: what somebody else writes in the place of the network or of a pattern does not stay there, and what was not written over is not published again.
+func TestReferenceIsWrittenOver(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	var looks atomic.Int64
+	l.through(&brittle{Link: testkit.Conn(t, l.server), before: func(stream string) {
+		if stream == "YUPIAO_REFERENCE" {
+			looks.Add(1)
+		}
+	}})
+	l.serve()
+	stream, err := l.js.Stream(t.Context(), "YUPIAO_REFERENCE")
+	l.must(err)
+	last := stream.CachedInfo().State.LastSeq
+	for _, subject := range []string{"yupiao.v1.network", "yupiao.v1.pattern." + string(l.pattern.ID)} {
+		good, err := stream.GetLastMsgForSubject(t.Context(), subject)
+		l.must(err)
+		_, err = l.js.Publish(t.Context(), subject, []byte("nonsense"))
+		l.must(err)
+		testkit.Eventually(t, subject+" is as it was", func() bool {
+			m, err := stream.GetLastMsgForSubject(t.Context(), subject)
+			l.must(err)
+			return bytes.Equal(m.Data, good.Data)
+		})
+		seen := looks.Load()
+		testkit.Eventually(t, "some more looks", func() bool { return looks.Load() >= seen+2 })
+		info, err := stream.Info(t.Context())
+		l.must(err)
+		if last += 3; info.State.LastSeq != last { // theirs, the network, the pattern
+			t.Errorf("the stream's last message is %d; want %d", info.State.LastSeq, last)
+		}
 	}
 }
 

@@ -102,9 +102,11 @@ type Publisher struct {
 	fenced   atomic.Bool
 	owed     atomic.Int64                         // above 0: a stream is not the one it was: nothing is proved until everything was published again (P6)
 	created  atomic.Pointer[map[string]time.Time] // birth of each stream
+	wrote    atomic.Int64                         // messages of the reference stream that were acknowledged
 	highest  atomic.Uint64                        // sequence of the delta stream that was acknowledged, since it fell back last
 
 	seen    map[string]Sight // by stream, of lookAtStreams alone
+	foreign int64            // likewise: others of the last look
 	healing []rail.RunID     // of heal alone: what is left of the round,
 	perCall float64          // how many runs a call heals on average,
 	toHeal  float64          // and how many are due
@@ -157,6 +159,7 @@ func NewPublisher(ctx context.Context, link Link, authority Authority, opts Publ
 	if err := p.noteStreams(ctx); err != nil {
 		return nil, err
 	}
+	p.foreign = p.others()
 	claiming, cancel := context.WithTimeout(ctx, giveUp)
 	defer cancel()
 	return p, p.eachWriter(func(w *partitionWriter) error { return w.claim(claiming) })
@@ -232,7 +235,7 @@ func (p *Publisher) Network(ctx context.Context, n *timetable.Network) error {
 	if err != nil {
 		return err
 	}
-	if err := publishEach(ctx, p.send, []message{{subject: subjectNetwork, data: data}}, nil); err != nil {
+	if err := publishEach(ctx, p.send, []message{{subject: subjectNetwork, data: data}}, p.noteReference); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -254,7 +257,7 @@ func (p *Publisher) Patterns(ctx context.Context, patterns []*timetable.Pattern)
 		}
 		messages = append(messages, message{subject: subjectPattern + string(pattern.ID), data: data})
 	}
-	if err := publishEach(ctx, p.send, messages, nil); err != nil {
+	if err := publishEach(ctx, p.send, messages, p.noteReference); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -353,6 +356,8 @@ func (p *Publisher) expiry(s *event.RunState) (time.Duration, error) {
 	arrival := s.Run.Date.At(pattern.Arrival(), p.location)
 	return arrival.Add(p.opts.KeepAfterArrival).Sub(p.opts.Clock()).Truncate(time.Second), nil
 }
+
+func (p *Publisher) noteReference(*message) { p.wrote.Add(1) }
 
 func (p *Publisher) send(m *message) (Ack, error) { return p.link.Send(m.outgoing()) }
 

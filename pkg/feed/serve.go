@@ -140,7 +140,8 @@ func (p *Publisher) digest(ctx context.Context) error {
 // looking is how long a look at the streams may take, and each other step around publishing everything again. That itself takes as long as it takes: it gives up where nothing is acknowledged any more.
 const looking = 30 * time.Second
 
-// lookAtStreams notices a stream that is not the one it was, and then publishes everything again (P6). Only one goroutine looks at a time.
+// lookAtStreams notices a stream that is not the one it was, and then publishes everything again (P6); or the network and the patterns, if somebody else has written where they are (P2). Only one
+// goroutine looks at a time.
 func (p *Publisher) lookAtStreams(ctx context.Context) error {
 	within := func(do func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, looking)
@@ -151,7 +152,7 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 		return err
 	}
 	if p.owed.Load() == 0 {
-		return nil
+		return p.rewrite(ctx)
 	}
 	if err := p.link.Ensure(ctx, p.opts.Limits); err != nil {
 		return err
@@ -163,11 +164,28 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 	if err := errors.Join(p.republish(ctx), within(p.noteStreams)); err != nil { // noted again: heartbeats tell when the new ones were made
 		return err
 	}
+	p.foreign = p.others()
 	p.history.Add(1) // before heartbeats go on
 	if err := within(p.stamp); err != nil {
 		return err
 	}
 	p.owed.CompareAndSwap(owed, 0) // unless more was noticed meanwhile
+	return nil
+}
+
+// others is by how much the reference stream is longer than what this publisher wrote: it rises when somebody else writes there.
+func (p *Publisher) others() int64 { return int64(p.seen[streamReference].Last) - p.wrote.Load() }
+
+// rewrite publishes the network and the patterns again when somebody else has written where they are: the stream keeps the last of each, so that a node that starts now would lack what was there. An
+// acknowledgement that was lost, or has not come yet, has the same effect, for nothing.
+func (p *Publisher) rewrite(ctx context.Context) error {
+	others := p.others()
+	if others > p.foreign {
+		if err := p.reference(ctx); err != nil {
+			return err
+		}
+	}
+	p.foreign = others
 	return nil
 }
 
