@@ -56,10 +56,10 @@ golden: ## write the expected answers anew
 fuzz: ## each fuzz target for FUZZTIME (60s), by as many workers as there are processors; bench/results/fuzz.csv adds up how long each had
 	.ci/fuzz $(FUZZTIME)
 
-simulate: ## SEEDS (1000000) schedules of faults from SEED on, as many at a time as there are processors; some 40 a second on each
+simulate: ## SEEDS (1000000) schedules of faults from SEED on, as many at a time as there are processors; some 60 a second on each
 	go test -c -o bin/sim.test ./pkg/sim
 	@set -o pipefail; n=$$(nproc); each=$$(( ($(SEEDS) + n - 1) / n )); for i in $$(seq 0 $$((n - 1))); do \
-	  GOGC=400 bin/sim.test -test.run TestSchedules -test.timeout 0 -sim.seed $$(( $(SEED) + i * each )) -sim.seeds $$each & pids="$$pids $$!"; done; \
+	  GOGC=1600 bin/sim.test -test.run TestSchedules -test.timeout 0 -sim.seed $$(( $(SEED) + i * each )) -sim.seeds $$each & pids="$$pids $$!"; done; \
 	for p in $$pids; do wait $$p || failed=1; done; [ -z "$$failed" ]
 
 planted: ## faults planted in the code of feed, replica and booking, each of which a simulation has to find, or the rule's own test

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/testkit"
@@ -219,5 +222,229 @@ func TestLateRetry(t *testing.T) {
 	version, _ := l.ledger.Sold(l.run)
 	if s, _ := l.state(); s.Version != version {
 		t.Errorf("the state is of %s; the run is at %s", s.Version, version)
+	}
+}
+
+// P6: a publisher that goes on with another's bookmark notices that the stream was lost in between, and publishes everything again before its first heartbeat.
+func TestBookmark(t *testing.T) {
+	for name, lose := range map[string]func(*line){
+		"kept": func(*line) {},
+		"recreated": func(l *line) {
+			l.must(l.js.DeleteStream(t.Context(), "YUPIAO_DELTA"))
+		},
+		"rolled back": func(l *line) {
+			l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE")) // the copy is older than the state, too
+			l.server.Stop()
+			l.must(os.RemoveAll(l.server.Dir))
+			l.must(os.CopyFS(l.server.Dir, os.DirFS(l.server.Dir+".older")))
+			l.server.Start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, feed.PublisherOptions{})
+			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+			l.server.Stop()
+			l.must(os.CopyFS(l.server.Dir+".older", os.DirFS(l.server.Dir)))
+			l.server.Start()
+			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
+			bookmark := l.publisher.Bookmark()
+			lose(l)
+			version, _ := l.ledger.Sold(l.run)
+			next, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger,
+				feed.PublisherOptions{Bookmark: bookmark, HealEvery: time.Hour, HeartbeatEvery: 10 * time.Millisecond})
+			l.must(err)
+			l.must(next.Network(t.Context(), testkit.Network()))
+			l.must(next.Patterns(t.Context(), []*timetable.Pattern{l.pattern}))
+			next.Resume([]event.RunVersion{{Run: l.run, Version: version}})
+			next.Complete(time.Now())
+			heard, err := l.plain.SubscribeSync("yupiao.v1.heartbeat")
+			l.must(err)
+			l.must(l.plain.Flush())
+			l.publisher = next
+			l.serve()
+			if _, err := heard.NextMsg(testkit.Patience); err != nil {
+				t.Fatal(err)
+			}
+			if s, _ := l.state(); (name != "kept") != (s.Version == version) {
+				t.Errorf("after the first heartbeat the state is of %s; the run is at %s", s.Version, version)
+			}
+		})
+	}
+}
+
+// P6: a stream that fell back far is as good as any when everything was published again, though it is not nearly as long as it was: heartbeats go on, while changes do.
+func TestLongStreamFallsBack(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+	bookmark := l.publisher.Bookmark()
+	mark := bookmark[feed.DeltaStream]
+	mark.Last = 1 << 40
+	bookmark[feed.DeltaStream] = mark
+	next, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: bookmark, HealEvery: time.Hour})
+	l.must(err)
+	l.must(next.Network(t.Context(), testkit.Network()))
+	l.must(next.Patterns(t.Context(), []*timetable.Pattern{l.pattern}))
+	next.Complete(time.Now())
+	heard := make(chan *nats.Msg, 1000)
+	_, err = l.plain.ChanSubscribe("yupiao.v1.heartbeat", heard)
+	l.must(err)
+	l.must(l.plain.Flush())
+	l.publisher = next
+	l.serve()
+	testkit.Eventually(t, "a heartbeat", func() bool {
+		l.must(next.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
+		return len(heard) > 0
+	})
+	if b := next.Bookmark()[feed.DeltaStream]; b.Owed || b.History == 0 {
+		t.Errorf("the bookmark says %+v", b)
+	}
+}
+
+// P6: a train that left its origin yesterday is on its way, and on sale at its later stops: its state, too, comes back after its stream was lost, however many digests have left its day out.
+func TestYesterdaysRunsAreFilledAgain(t *testing.T) {
+	overnight := testkit.Pattern("Z1", rail.Day-10)
+	ledger := testkit.NewLedger(overnight)
+	l := newLineOf(t, feed.PublisherOptions{DigestEvery: 10 * time.Millisecond, HealEvery: time.Hour}, ledger, ledger)
+	l.must(l.publisher.Patterns(t.Context(), []*timetable.Pattern{overnight}))
+	location, err := time.LoadLocation(testkit.Network().Timezone)
+	l.must(err)
+	l.run = rail.RunID{Date: rail.DateOf(time.Now(), location) - 1, Trip: "Z1"}
+	today := rail.RunID{Date: l.run.Date + 1, Trip: "Z1"}
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Open(today, 1)}))
+	l.serve()
+	testkit.Eventually(t, "digests", func() bool { return l.publisher.Stats().Digests >= 20 })
+	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
+	testkit.Eventually(t, "everything to be published again", func() bool { return l.publisher.Bookmark()[feed.DeltaStream].History > 0 })
+	if s, _ := l.state(); s == nil {
+		t.Errorf("the state of %s has not come back", l.run)
+	}
+}
+
+// patient is a link that notes how long publishing everything again may take.
+type patient struct {
+	*feed.Conn
+	bounded chan bool
+}
+
+func (p patient) Ensure(ctx context.Context, l feed.Limits) error {
+	_, bounded := ctx.Deadline()
+	p.bounded <- bounded
+	return p.Conn.Ensure(ctx, l)
+}
+
+// P6: publishing everything again has no end but its own: with one, a country that is large, or an authority that is slow, would begin anew each time, and prove nothing for ever.
+func TestRepublishTakesItsTime(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	link := patient{testkit.Conn(t, l.server), make(chan bool, 100)}
+	mark := l.publisher.Bookmark()
+	mark[feed.DeltaStream] = feed.StreamMark{Created: mark[feed.DeltaStream].Created, Owed: true}
+	next, err := feed.NewPublisher(t.Context(), link, l.ledger, feed.PublisherOptions{Bookmark: mark})
+	l.must(err)
+	<-link.bounded // of the beginning
+	l.publisher = next
+	l.serve()
+	if <-link.bounded {
+		t.Error("publishing everything again is bounded by a time")
+	}
+}
+
+// gated is an authority that, once shut, lets nobody have a state before it is opened.
+type gated struct {
+	*testkit.Ledger
+	shut  atomic.Bool
+	asked chan struct{} // gets a value when somebody waits
+	open  chan struct{} // closed to let them go on
+}
+
+func (g *gated) State(run rail.RunID) (event.RunState, bool) {
+	if g.shut.Load() {
+		g.asked <- struct{}{}
+		<-g.open
+	}
+	return g.Ledger.State(run)
+}
+
+// P6: a stream that vanished is filled again with every run, changed since or not. There is no heartbeat meanwhile; later ones tell of the new
+// stream, and later batches that everything was published again.
+func TestStreamIsFilledAgain(t *testing.T) {
+	authority := &gated{Ledger: testkit.NewLedger(testkit.Pattern("G1", 600)), asked: make(chan struct{}, 1), open: make(chan struct{})}
+	const round = 10 * time.Millisecond
+	l := newLineOf(t, feed.PublisherOptions{HeartbeatEvery: round, DigestEvery: round, HealEvery: time.Hour}, authority.Ledger, authority)
+	heard := make(chan *nats.Msg, 1000)
+	_, err := l.plain.ChanSubscribe("yupiao.v1.heartbeat", heard)
+	l.must(err)
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+	l.publisher.Complete(time.Now())
+	l.serve()
+	<-heard
+	authority.shut.Store(true)
+	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
+	<-authority.asked
+	digests := func(more uint64) {
+		end := l.publisher.Stats().Digests + more
+		testkit.Eventually(t, "digests", func() bool { return l.publisher.Stats().Digests >= end })
+		l.must(l.plain.Flush())
+	}
+	digests(2) // a heartbeat that was on its way has arrived
+	for len(heard) > 0 {
+		<-heard
+	}
+	if digests(20); len(heard) > 0 {
+		t.Errorf("%d heartbeats before everything was published again", len(heard))
+	}
+	authority.shut.Store(false)
+	close(authority.open)
+	m := <-heard
+	h, err := event.DecodeHeartbeat(m.Data, event.Protobuf)
+	l.must(err)
+	stream, err := l.js.Stream(t.Context(), "YUPIAO_STATE")
+	l.must(err)
+	if s, _ := l.state(); s == nil || !h.Created["YUPIAO_STATE"].Equal(stream.CachedInfo().Created) {
+		t.Errorf("a heartbeat %+v with the state %+v", h, s)
+	}
+	if h.History != 1 {
+		t.Errorf("a heartbeat of history %d", h.History)
+	}
+	l.histories(1, l.publisher.Name())
+	bookmark := l.publisher.Bookmark()
+	if b := bookmark[feed.DeltaStream]; b.History != 1 || b.Owed {
+		t.Errorf("the bookmark says %+v", b)
+	}
+	next, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: bookmark}) // it finds the history in the stream
+	l.must(err)
+	l.histories(1, next.Name())
+	if next.Bookmark()[feed.DeltaStream].Owed {
+		t.Error("a publisher that knows the history owes something")
+	}
+	former := bookmark[feed.DeltaStream]
+	former.History = 0 // somebody has published everything again since, who may not have known all
+	bookmark[feed.DeltaStream] = former
+	later, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: bookmark})
+	l.must(err)
+	if !later.Bookmark()[feed.DeltaStream].Owed {
+		t.Error("a history above the bookmark's is no debt")
+	}
+	bookmark[feed.DeltaStream] = feed.StreamMark{Created: bookmark[feed.DeltaStream].Created, History: 5, Owed: true}
+	last, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: bookmark})
+	l.must(err)
+	l.publisher = last
+	l.serve()
+	testkit.Eventually(t, "the debt of the one before to be paid", func() bool {
+		return last.Bookmark()[feed.DeltaStream].History == 6 && !last.Bookmark()[feed.DeltaStream].Owed
+	})
+	l.histories(6, last.Name())
+}
+
+// histories holds the last batch of every partition to a history, and its publisher's name.
+func (l *line) histories(want uint64, publisher string) {
+	l.t.Helper()
+	delta, err := l.js.Stream(l.t.Context(), "YUPIAO_DELTA")
+	l.must(err)
+	for p := range rail.Partitions {
+		last, err := delta.GetLastMsgForSubject(l.t.Context(), fmt.Sprint("yupiao.v1.delta.", p))
+		l.must(err)
+		if batch, _, err := new(event.Decoder).Deltas(last.Data, event.Protobuf); err != nil || batch.History != want || batch.Publisher != publisher {
+			l.t.Errorf("partition %d: a batch of %s with history %d, %v; want %d", p, batch.Publisher, batch.History, err, want)
+		}
 	}
 }

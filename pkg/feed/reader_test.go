@@ -1,0 +1,161 @@
+package feed_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/yupiao/yupiao/pkg/event"
+	"github.com/yupiao/yupiao/pkg/feed"
+	"github.com/yupiao/yupiao/pkg/rail"
+	"github.com/yupiao/yupiao/pkg/testkit"
+	"github.com/yupiao/yupiao/pkg/timetable"
+)
+
+// recorder is a sink that keeps what it is given.
+type recorder struct {
+	mu     sync.Mutex // guards what follows
+	broken []string
+	states []rail.RunID
+	deltas int
+	loaded bool
+}
+
+func (r *recorder) note(do func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	do()
+}
+
+func (r *recorder) Network(*timetable.Network) {}
+func (r *recorder) Pattern(*timetable.Pattern) {}
+func (r *recorder) State(_ rail.Partition, s *event.RunState) {
+	r.note(func() { r.states = append(r.states, s.Run) })
+}
+func (r *recorder) Deltas(_ rail.Partition, b *event.DeltaBatch, _ uint64) {
+	r.note(func() { r.deltas += len(b.Deltas) })
+}
+func (r *recorder) Versions(rail.Partition, rail.Date, *event.Versions) {}
+func (r *recorder) Broken(_ rail.Partition, events int, where feed.Position, err error) {
+	r.note(func() {
+		r.broken = append(r.broken, fmt.Sprintf("%d on %s at %d: %v", events, where.Subject, where.Sequence, err))
+	})
+}
+func (r *recorder) Spoiled(p rail.Partition, _ rail.RunID, where feed.Position, err error) {
+	r.Broken(p, 1, where, err)
+}
+func (r *recorder) Gone(rail.Partition, rail.RunID)     {}
+func (r *recorder) Tick(rail.Partition, uint64)         {}
+func (r *recorder) Heartbeat(*event.Heartbeat) error    { return nil }
+func (r *recorder) Loaded(uint64, map[string]time.Time) { r.note(func() { r.loaded = true }) }
+
+// read runs a reader until the test ends; the error that ended it before is in the channel.
+func (l *line) read(sink feed.Sink) <-chan error {
+	ctx, cancel := context.WithCancel(l.t.Context())
+	ended, done := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(done)
+		ended <- feed.NewReader(testkit.Conn(l.t, l.server), sink).Run(ctx)
+	}()
+	l.t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return ended
+}
+
+// Broken messages are set aside one by one, with their subject and sequence; the good ones around them arrive.
+func TestBrokenMessages(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	send := func(subject, data, contentType string) {
+		t.Helper()
+		m := nats.NewMsg(subject)
+		m.Data = []byte(data)
+		if contentType != "" {
+			m.Header.Set("Content-Type", contentType)
+		}
+		if _, err := l.js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(subject, err)
+		}
+	}
+	day := l.run.Date.Compact()
+	send("yupiao.v1.state."+day+".B1", "\xff\xff", "")
+	send("yupiao.v1.state."+day+".B2", `{"run":"`+day+`.G7","pattern":"p","version":{"revision":"1"}}`, "application/json")
+	send("yupiao.v1.state.tomorrow.B3", "x", "")
+	send("yupiao.v1.state."+day+".B4", `{"run":"`+day+`.B4","pattern":"p","version":{"revision":"1"}}`, "") // JSON that does not say so
+	send("yupiao.v1.state."+day+".B5", "", "")                                                              // a marker of the server
+	send("yupiao.v1.network", "{}", "application/json")
+	send("yupiao.v1.pattern.p9", `{"id":"p8","stops":[{"station":"A"},{"station":"B"}]}`, "application/json")
+	send("yupiao.v1.delta.77", "x", "")
+	send("yupiao.v1.delta.3", "\xff", "")
+	other := fmt.Sprint((int(l.run.Partition()) + 1) % rail.Partitions)
+	send("yupiao.v1.delta."+other, `{"deltas":[{"run":"`+l.run.String()+`","version":{"revision":"2"}}]}`, "application/json")
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Sell(l.run, 1)}))
+	r := &recorder{}
+	l.read(r)
+	testkit.Eventually(t, "the end", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.loaded
+	})
+	l.must(l.plain.Publish("yupiao.v1.heartbeat", []byte("\xff")))
+	testkit.Eventually(t, "the heartbeat", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.broken) == 10
+	})
+	all := strings.Join(r.broken, "\n")
+	for _, want := range []string{
+		day + ".B1 at 1: broken message: decode state", day + ".B2 at 2: broken message: state: run " + day + ".G7 does not belong on subject", "tomorrow.B3 at 3: broken message: subject",
+		day + ".B4 at 4", "network at 3: broken message: network: invalid timetable: timezone", "id p8 does not belong on subject yupiao.v1.pattern.p9",
+		`subject "yupiao.v1.delta.77"; want yupiao.v1.delta.0 to yupiao.v1.delta.15`, "1 on yupiao.v1.delta.3", "belongs to partition " + fmt.Sprint(l.run.Partition()), "1 on yupiao.v1.heartbeat",
+	} {
+		if !strings.Contains(all, want) {
+			t.Errorf("nothing says %q in:\n%s", want, all)
+		}
+	}
+	if !slices.Equal(r.states, []rail.RunID{l.run}) || r.deltas != 2 {
+		t.Errorf("of the good ones came %v and %d deltas", r.states, r.deltas)
+	}
+}
+
+// A node refuses streams that are not as the contract says, with what is wrong, and changes nothing.
+func TestUnfitStreams(t *testing.T) {
+	for want, change := range map[string]func(*jetstream.StreamConfig){
+		"YUPIAO_STATE: storage is Memory; want file":      func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage },
+		"YUPIAO_STATE: max_msgs_per_subject is 2; want 1": func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 2 },
+		"YUPIAO_STATE: allow_direct is false; want true":  func(c *jetstream.StreamConfig) { c.AllowDirect = false },
+		"YUPIAO_STATE: max_age is 1h0m0s; want none":      func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour },
+		"YUPIAO_STATE: nats: API error: code=404":         nil,
+	} {
+		l := newLine(t, feed.PublisherOptions{})
+		stream, err := l.js.Stream(t.Context(), "YUPIAO_STATE")
+		l.must(err)
+		l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
+		cfg := stream.CachedInfo().Config
+		if change != nil {
+			change(&cfg)
+			_, err = l.js.CreateStream(t.Context(), cfg)
+			l.must(err)
+		}
+		if err := <-l.read(&recorder{}); !errors.Is(err, feed.ErrStream) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v; want %s", err, want)
+		}
+		if change == nil {
+			continue
+		}
+		stream, err = l.js.Stream(t.Context(), "YUPIAO_STATE")
+		l.must(err)
+		if now := stream.CachedInfo().Config; now.Storage != cfg.Storage || now.MaxMsgsPerSubject != cfg.MaxMsgsPerSubject || now.MaxAge != cfg.MaxAge {
+			t.Errorf("the stream was changed to %+v", now)
+		}
+	}
+}
