@@ -94,7 +94,7 @@ type probe struct {
 	cache  *Cache
 	query  *view.Query
 	lang   rail.Lang
-	answer *view.Answer // nil before the first look
+	answer *view.Answer // without its offers; nil before the first look
 }
 
 // Stamp is part of trial.Probe.
@@ -110,8 +110,10 @@ func (p *probe) Stamp() uint64 {
 }
 
 func (p *probe) read(r *replica.Replica) *view.Answer {
-	p.answer = view.Look(r, p.query, p.cache.options.Clock())
-	return p.answer
+	a := view.Look(r, p.query, p.cache.options.Clock())
+	kept := *a
+	kept.Offers, p.answer = nil, &kept
+	return a
 }
 
 // Look is part of trial.Probe.
@@ -133,7 +135,6 @@ func (p *probe) Look() trial.Truth {
 			t.Openings = append(t.Openings, at)
 		}
 	}
-	a.Offers = nil
 	return t
 }
 

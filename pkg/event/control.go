@@ -33,7 +33,7 @@ type Versions struct {
 
 // EncodeHeartbeat writes a Heartbeat.
 func EncodeHeartbeat(h *Heartbeat, f Format) ([]byte, error) {
-	m := &eventpb.Heartbeat{Time: timePB(h.Time), IntervalMs: uint32(h.Interval.Milliseconds()), Publisher: h.Publisher, History: h.History}
+	m := &eventpb.Heartbeat{Time: timePB(h.Time), IntervalMs: uint32(h.Interval.Milliseconds()), Publisher: h.Publisher, History: h.History, StreamsLast: h.Last}
 	for name, at := range h.Created {
 		if m.StreamsCreated == nil {
 			m.StreamsCreated = make(map[string]*timestamppb.Timestamp, len(h.Created))
@@ -63,7 +63,7 @@ func DecodeHeartbeat(data []byte, f Format) (*Heartbeat, error) {
 	if err := errors.Join(checkText(kind, "publisher", m.GetPublisher(), maxName), checkHistory(kind, m.GetHistory())); err != nil {
 		return nil, err
 	}
-	h := &Heartbeat{Time: at, Interval: time.Duration(m.GetIntervalMs()) * time.Millisecond, Publisher: m.GetPublisher(), History: m.GetHistory()}
+	h := &Heartbeat{Time: at, Interval: time.Duration(m.GetIntervalMs()) * time.Millisecond, Publisher: m.GetPublisher(), History: m.GetHistory(), Last: m.GetStreamsLast()}
 	for name, t := range m.GetStreamsCreated() {
 		if h.Created == nil {
 			h.Created = make(map[string]time.Time, len(m.GetStreamsCreated()))

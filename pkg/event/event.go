@@ -91,6 +91,8 @@ type Heartbeat struct {
 	Publisher string
 	// Created is the birth of each stream by its name, as the publisher sees it; empty if it does not say.
 	Created map[string]time.Time
+	// Last is how far the streams beside that of the deltas have come, by name: to those who see less of one, the heartbeat proves nothing.
+	Last map[string]uint64
 	// History as in DeltaBatch.
 	History uint64
 }

@@ -52,7 +52,7 @@ var shapes = map[string]shape{
 	"pattern":          {MaxMessage, map[protowire.Number]repeated{4: {"stops", rail.MaxStops}, 5: {"classes", rail.MaxClasses}}},
 	"state":            {MaxMessage, nil}, // the Decoder reads these two by itself, and counts on the way
 	"deltas":           {MaxMessage, nil},
-	"heartbeat":        {maxSmall, map[protowire.Number]repeated{2: {"marks", rail.Partitions}, 5: {"streams_created", rail.Partitions}}},
+	"heartbeat":        {maxSmall, map[protowire.Number]repeated{2: {"marks", rail.Partitions}, 5: {"streams_created", rail.Partitions}, 7: {"streams_last", rail.Partitions}}},
 	"versions":         {MaxMessage, map[protowire.Number]repeated{1: {"runs", maxRuns}}},
 	"versions request": {maxSmall, nil},
 	"repair request":   {maxSmall, nil},

@@ -180,18 +180,18 @@ func (c *Conn) Send(m Outgoing) (Ack, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error {
+	return func(ctx context.Context) (uint64, error) {
 		select {
-		case <-future.Ok():
-			return nil
+		case ack := <-future.Ok():
+			return ack.Sequence, nil
 		case err := <-future.Err():
 			var api *jetstream.APIError
 			if errors.As(err, &api) && api.Code == 400 {
-				return fmt.Errorf("%w: %w", ErrRejected, err)
+				return 0, fmt.Errorf("%w: %w", ErrRejected, err)
 			}
-			return err
+			return 0, err
 		case <-ctx.Done():
-			return ctx.Err()
+			return 0, ctx.Err()
 		}
 	}, nil
 }

@@ -72,8 +72,8 @@ type Outgoing struct {
 	TTL time.Duration
 }
 
-// Ack waits until a message is known to be stored. The error wraps ErrRejected; any other leaves open whether it was.
-type Ack func(ctx context.Context) error
+// Ack waits until a message is known to be stored, and tells its sequence. The error wraps ErrRejected; any other leaves open whether it was.
+type Ack func(ctx context.Context) (sequence uint64, err error)
 
 // Sight is what a look at a stream showed. The zero Sight is a stream that is not there.
 type Sight struct {

@@ -79,25 +79,36 @@ func TestLostAcknowledgement(t *testing.T) {
 	}
 }
 
-// P6: a stream that was rolled back shows by the next acknowledgement, though its partition is as it was, and nobody has looked at the stream since.
+// P6: a stream that was rolled back shows by the next acknowledgement, be it of a change in a partition that is as it was, or of a state; nobody has looked at the stream since.
 func TestAcknowledgementTellsOfARollback(t *testing.T) {
-	l := newLine(t, feed.PublisherOptions{})
-	older := l.server.Dir + ".older"
-	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
-	l.server.Stop()
-	l.must(os.CopyFS(older, os.DirFS(l.server.Dir)))
-	l.server.Start()
-	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
-	if l.publisher.Bookmark()[feed.DeltaStream].Owed {
-		t.Fatal("everything is to be published again before anything was lost")
-	}
-	l.server.Stop()
-	l.must(os.RemoveAll(l.server.Dir))
-	l.must(os.CopyFS(l.server.Dir, os.DirFS(older)))
-	l.server.Start()
-	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.elsewhere(), 1)}))
-	if !l.publisher.Bookmark()[feed.DeltaStream].Owed {
-		t.Error("nothing is to be published again")
+	for name, next := range map[string]func(*line) error{
+		"a change": func(l *line) error {
+			return l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.elsewhere(), 1)})
+		},
+		"a state": func(l *line) error { _, err := l.publisher.Republish(t.Context(), 0); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, feed.PublisherOptions{})
+			older := l.server.Dir + ".older"
+			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Open(l.elsewhere(), 1)}))
+			l.server.Stop()
+			l.must(os.CopyFS(older, os.DirFS(l.server.Dir)))
+			l.server.Start()
+			for range 3 {
+				l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1), l.ledger.Suspend(l.run, true)}))
+			}
+			if l.publisher.Bookmark()[feed.DeltaStream].Owed {
+				t.Fatal("everything is to be published again before anything was lost")
+			}
+			l.server.Stop()
+			l.must(os.RemoveAll(l.server.Dir))
+			l.must(os.CopyFS(l.server.Dir, os.DirFS(older)))
+			l.server.Start()
+			l.must(next(l))
+			if !l.publisher.Bookmark()[feed.DeltaStream].Owed {
+				t.Error("nothing is to be published again")
+			}
+		})
 	}
 }
 
@@ -196,9 +207,9 @@ func (l *late) Send(m feed.Outgoing) (feed.Ack, error) {
 		return l.Link.Send(m)
 	}
 	close(l.lost)
-	return func(context.Context) error {
+	return func(context.Context) (uint64, error) {
 		<-l.confess
-		return errors.New("no answer")
+		return 0, errors.New("no answer")
 	}, nil
 }
 

@@ -207,7 +207,7 @@ func (w *partitionWriter) send(ctx context.Context, b *event.DeltaBatch) error {
 	if err != nil {
 		return err
 	}
-	first := w.publisher.highest.Load()
+	first := w.publisher.highest[streamDelta].Load()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		done, err := w.try(ctx, data, first)
 		if done || err != nil {
@@ -225,7 +225,7 @@ func (w *partitionWriter) send(ctx context.Context, b *event.DeltaBatch) error {
 func (w *partitionWriter) try(ctx context.Context, data []byte, first uint64) (done bool, err error) {
 	once, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	before := w.publisher.highest.Load()
+	before := w.publisher.highest[streamDelta].Load()
 	sequence, err := w.publisher.link.Put(once, streamDelta, Outgoing{Subject: deltaSubject(w.partition), Data: data}, w.sequence.Load())
 	if err == nil {
 		w.acknowledged(sequence, before)
@@ -241,15 +241,9 @@ func (w *partitionWriter) try(ctx context.Context, data []byte, first uint64) (d
 	return false, nil // no answer, no leader, no stream yet: the server's state decides at the next try
 }
 
-// acknowledged notes the sequence of a message. One that is not above what was the highest of all partitions before it was sent shows that the stream fell back, though not for this partition: readers
-// who were ahead pass the message by, and may not take its mark for a proof (P6). Once that is noticed, the highest is this one: or else each message would show it again, until the stream is as long as
-// it ever was, and nothing be proved all the while.
+// acknowledged notes the sequence of a message.
 func (w *partitionWriter) acknowledged(sequence, before uint64) {
-	if sequence <= before {
-		w.publisher.owed.Add(1) // before the mark rises
-		w.publisher.highest.CompareAndSwap(before, sequence)
-	}
-	raise(&w.publisher.highest, sequence)
+	w.publisher.acknowledged(streamDelta, sequence, before) // before the mark rises
 	w.sequence.Store(sequence)
 }
 

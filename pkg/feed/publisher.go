@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -100,10 +101,10 @@ type Publisher struct {
 
 	complete atomic.Int64 // UnixNano up to which everything committed was acknowledged (P5); 0: nothing said yet
 	fenced   atomic.Bool
-	owed     atomic.Int64                         // above 0: a stream is not the one it was: nothing is proved until everything was published again (P6)
-	created  atomic.Pointer[map[string]time.Time] // birth of each stream
-	wrote    atomic.Int64                         // messages of the reference stream that were acknowledged
-	highest  atomic.Uint64                        // sequence of the delta stream that was acknowledged, since it fell back last
+	owed     atomic.Int64                     // above 0: a stream is not the one it was: nothing is proved until everything was published again (P6)
+	sights   atomic.Pointer[map[string]Sight] // the last of each stream
+	wrote    atomic.Int64                     // messages of the reference stream that were acknowledged
+	highest  map[string]*atomic.Uint64        // sequence of each stream that was acknowledged, since it fell back last
 
 	seen    map[string]Sight // by stream, of lookAtStreams alone
 	foreign int64            // likewise: others of the last look
@@ -135,7 +136,7 @@ type uncovered struct {
 func NewPublisher(ctx context.Context, link Link, authority Authority, opts PublisherOptions) (*Publisher, error) {
 	p := &Publisher{
 		link: link, authority: authority, opts: opts.orDefault(), patterns: map[rail.PatternID]*timetable.Pattern{},
-		uncovered: map[rail.RunID]uncovered{}, sent: map[rail.Date]map[rail.RunID]rail.Version{}, seen: map[string]Sight{},
+		uncovered: map[rail.RunID]uncovered{}, sent: map[rail.Date]map[rail.RunID]rail.Version{}, seen: map[string]Sight{}, highest: map[string]*atomic.Uint64{},
 	}
 	if err := link.Ensure(ctx, p.opts.Limits); err != nil {
 		return nil, err
@@ -146,9 +147,12 @@ func NewPublisher(ctx context.Context, link Link, authority Authority, opts Publ
 	for name, b := range opts.Bookmark {
 		p.seen[name] = Sight{Created: b.Created, Last: b.Last}
 	}
+	for _, name := range streams {
+		p.highest[name] = new(atomic.Uint64)
+	}
 	before := opts.Bookmark[streamDelta]
 	raise(&p.history, before.History)
-	raise(&p.highest, before.Last)
+	raise(p.highest[streamDelta], before.Last)
 	if err := p.eachWriter(func(w *partitionWriter) error { return w.learn(ctx) }); err != nil {
 		return nil, err
 	}
@@ -201,9 +205,9 @@ func (p *Publisher) Bookmark() Bookmark {
 		last = max(last, w.sequence.Load())
 	}
 	out := Bookmark{}
-	for name, created := range *p.created.Load() {
-		if out[name] = (StreamMark{Created: created}); name == streamDelta {
-			out[name] = StreamMark{Created: created, Last: last, History: p.history.Load(), Owed: p.owed.Load() > 0}
+	for name, sight := range *p.sights.Load() {
+		if out[name] = (StreamMark{Created: sight.Created}); name == streamDelta {
+			out[name] = StreamMark{Created: sight.Created, Last: last, History: p.history.Load(), Owed: p.owed.Load() > 0}
 		}
 	}
 	return out
@@ -359,7 +363,36 @@ func (p *Publisher) expiry(s *event.RunState) (time.Duration, error) {
 
 func (p *Publisher) noteReference(*message) { p.wrote.Add(1) }
 
-func (p *Publisher) send(m *message) (Ack, error) { return p.link.Send(m.outgoing()) }
+func (p *Publisher) send(m *message) (Ack, error) {
+	stream := streamReference
+	if strings.HasPrefix(m.subject, subjectState) {
+		stream = streamState
+	}
+	before := p.highest[stream].Load()
+	ack, err := p.link.Send(m.outgoing())
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) (uint64, error) {
+		sequence, err := ack(ctx)
+		if err == nil {
+			p.acknowledged(stream, sequence, before)
+		}
+		return sequence, err
+	}, nil
+}
+
+// acknowledged notes the sequence of a message. One that is not above what was the highest of its stream before it was sent shows that the stream fell back, though maybe not where the message went:
+// readers who were ahead pass it by, and may not take a mark of it for a proof; those who start now lack what was there (P6). Once that is noticed, the highest is this one: or else each message would
+// show it again, until the stream is as long as it ever was, and nothing be proved all the while.
+func (p *Publisher) acknowledged(stream string, sequence, before uint64) {
+	highest := p.highest[stream]
+	if sequence <= before {
+		p.owed.Add(1) // before the mark rises
+		highest.CompareAndSwap(before, sequence)
+	}
+	raise(highest, sequence)
+}
 
 // sendState sends a state unless a newer one was sent: the stream keeps the last that comes, and a late retry must not put an older one in its place, whose deltas may be gone (P2).
 func (p *Publisher) sendState(m *message) (Ack, error) {

@@ -75,9 +75,10 @@ type Reader struct {
 	catching atomic.Bool
 	started  time.Time
 
-	lastDelta, lastState atomic.Uint64       // stream sequences handed over
-	suspect              chan error          // what shows that the stream diverged
-	waiting              *semaphore.Weighted // the bytes of what is in lanes
+	lastDelta, lastState atomic.Uint64             // stream sequences handed over
+	known                map[string]*atomic.Uint64 // how far each stream is known to have come
+	suspect              chan error                // what shows that the stream diverged
+	waiting              *semaphore.Weighted       // the bytes of what is in lanes
 }
 
 // item is a unit of work of a lane: a message to decode, or a call to make in its turn.
@@ -101,7 +102,10 @@ const (
 
 // NewReader makes a reader with one lane for each processor.
 func NewReader(link Link, sink Sink) *Reader {
-	r := &Reader{link: link, sink: sink, started: time.Now(), suspect: make(chan error, 1), waiting: semaphore.NewWeighted(maxWaiting)}
+	r := &Reader{link: link, sink: sink, started: time.Now(), suspect: make(chan error, 1), waiting: semaphore.NewWeighted(maxWaiting), known: map[string]*atomic.Uint64{}}
+	for _, name := range streams {
+		r.known[name] = new(atomic.Uint64)
+	}
 	for range min(max(runtime.GOMAXPROCS(0), 1), rail.Partitions) {
 		r.lanes = append(r.lanes, make(chan item, lanesBuffer))
 	}
@@ -145,6 +149,7 @@ func (r *Reader) read(ctx context.Context, group *errgroup.Group) error {
 			return err
 		}
 		seen[name] = sight
+		raise(r.known[name], sight.Last)
 	}
 	r.expected.Store(seen[streamState].Messages)
 	stop, err := r.link.Subscribe(subjectHeartbeat, r.heartbeat)
@@ -193,7 +198,12 @@ func (r *Reader) follow(ctx context.Context, group *errgroup.Group, name string,
 		reached()
 	}
 	group.Go(func() error {
-		err := pump(ctx, messages, seen[name].Last, take, reached)
+		known := r.known[name]
+		note := func(ctx context.Context, m *Message) error {
+			raise(known, m.Sequence)
+			return take(ctx, m)
+		}
+		err := pump(ctx, messages, seen[name].Last, note, reached)
 		return errors.Join(ctx.Err(), fmt.Errorf("read %s: %w", name, err))
 	})
 	select {
@@ -283,6 +293,11 @@ func (r *Reader) heartbeat(m Message) {
 		r.sink.Broken(0, 1, Position{Subject: m.Subject}, err)
 		return
 	}
+	for name, last := range h.Last {
+		if known := r.known[name]; known != nil && known.Load() < last {
+			return // the stream fell back, which the publisher has not seen yet; or we shall know of its end by the next look: who starts now may lack states whose deltas have expired (P6)
+		}
+	}
 	switch err := r.sink.Heartbeat(h); {
 	case errors.Is(err, event.ErrBroken):
 		r.sink.Broken(0, 1, Position{Subject: m.Subject}, err)
@@ -313,6 +328,7 @@ func (r *Reader) lookAt(ctx context.Context, seen map[string]Sight) error {
 		if err != nil {
 			return nil // out of reach; heartbeats stop as well, and the age tells
 		}
+		raise(r.known[name], now.Last)
 		before.Last = max(before.Last, read[name])
 		if now.diverged(before) {
 			return fmt.Errorf("%w: %s was created at %s with last sequence %d; before it was %s and %d", ErrDiverged, name, now.Created, now.Last, before.Created, before.Last)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 
 // recorder is a sink that keeps what it is given.
 type recorder struct {
+	beats  atomic.Int64
 	mu     sync.Mutex // guards what follows
 	broken []string
 	states []rail.RunID
@@ -54,16 +56,18 @@ func (r *recorder) Spoiled(p rail.Partition, _ rail.RunID, where feed.Position, 
 }
 func (r *recorder) Gone(rail.Partition, rail.RunID)     {}
 func (r *recorder) Tick(rail.Partition, uint64)         {}
-func (r *recorder) Heartbeat(*event.Heartbeat) error    { return nil }
+func (r *recorder) Heartbeat(*event.Heartbeat) error    { r.beats.Add(1); return nil }
 func (r *recorder) Loaded(uint64, map[string]time.Time) { r.note(func() { r.loaded = true }) }
 
 // read runs a reader until the test ends; the error that ended it before is in the channel.
-func (l *line) read(sink feed.Sink) <-chan error {
+func (l *line) read(sink feed.Sink) <-chan error { return l.readBy(testkit.Conn(l.t, l.server), sink) }
+
+func (l *line) readBy(link feed.Link, sink feed.Sink) <-chan error {
 	ctx, cancel := context.WithCancel(l.t.Context())
 	ended, done := make(chan error, 1), make(chan struct{})
 	go func() {
 		defer close(done)
-		ended <- feed.NewReader(testkit.Conn(l.t, l.server), sink).Run(ctx)
+		ended <- feed.NewReader(link, sink).Run(ctx)
 	}()
 	l.t.Cleanup(func() {
 		cancel()
@@ -125,6 +129,76 @@ func TestBrokenMessages(t *testing.T) {
 	if !slices.Equal(r.states, []rail.RunID{l.run}) || r.deltas != 2 {
 		t.Errorf("of the good ones came %v and %d deltas", r.states, r.deltas)
 	}
+}
+
+// behind is a link to a state stream that has lost its last message.
+type behind struct {
+	feed.Link
+	whole atomic.Bool
+}
+
+func (b *behind) less(stream string, s feed.Sight, err error) (feed.Sight, error) {
+	if stream == "YUPIAO_STATE" && !b.whole.Load() {
+		s.Last--
+	}
+	return s, err
+}
+
+func (b *behind) Check(ctx context.Context, stream string) (feed.Sight, error) {
+	s, err := b.Link.Check(ctx, stream)
+	return b.less(stream, s, err)
+}
+
+func (b *behind) Look(ctx context.Context, stream string) (feed.Sight, error) {
+	s, err := b.Link.Look(ctx, stream)
+	return b.less(stream, s, err)
+}
+
+func (b *behind) Read(ctx context.Context, stream string) (feed.Messages, error) {
+	if stream != "YUPIAO_STATE" {
+		return b.Link.Read(ctx, stream)
+	}
+	return lost{stop: make(chan struct{})}, nil
+}
+
+// lost is a stream whose messages are all gone.
+type lost struct {
+	feed.Messages
+	stop chan struct{}
+}
+
+func (l lost) Empty() bool                 { return true }
+func (l lost) Next() (feed.Message, error) { <-l.stop; return feed.Message{}, errors.New("stopped") }
+func (l lost) Stop()                       { close(l.stop) }
+
+// P6: to a node that sees less of the state stream than the publisher has seen of it, heartbeats prove nothing, until it sees as much.
+func TestStatesFellBackUnnoticed(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{HeartbeatEvery: 10 * time.Millisecond})
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+	l.publisher.Complete(time.Now())
+	l.serve()
+	heard := make(chan *nats.Msg, 1000)
+	_, err := l.plain.ChanSubscribe("yupiao.v1.heartbeat", heard)
+	l.must(err)
+	some := func() {
+		for range 20 {
+			<-heard
+		}
+	}
+	for m := range heard { // of when it had seen the state
+		if h, err := event.DecodeHeartbeat(m.Data, event.Protobuf); err == nil && h.Last["YUPIAO_STATE"] > 0 {
+			break
+		}
+	}
+	link, r := &behind{Link: testkit.Conn(t, l.server)}, new(recorder)
+	l.readBy(link, r)
+	testkit.Eventually(t, "loaded", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.loaded })
+	some()
+	if n := r.beats.Load(); n != 0 {
+		t.Errorf("%d heartbeats were taken for proofs", n)
+	}
+	link.whole.Store(true)
+	testkit.Eventually(t, "heartbeats", func() bool { return r.beats.Load() > 0 })
 }
 
 // A node refuses streams that are not as the contract says, with what is wrong, and changes nothing.

@@ -106,7 +106,12 @@ func every(ctx context.Context, interval time.Duration, do func(context.Context)
 
 func (p *Publisher) heartbeat(context.Context) error {
 	complete := p.complete.Load() // before the marks: they may only be later (P5)
-	h := event.Heartbeat{Time: time.Unix(0, complete), Interval: p.opts.HeartbeatEvery, Publisher: p.opts.Name, Created: *p.created.Load(), History: p.history.Load()}
+	h := event.Heartbeat{Time: time.Unix(0, complete), Interval: p.opts.HeartbeatEvery, Publisher: p.opts.Name, Created: map[string]time.Time{}, Last: map[string]uint64{}, History: p.history.Load()}
+	for name, sight := range *p.sights.Load() {
+		if h.Created[name] = sight.Created; name != streamDelta {
+			h.Last[name] = sight.Last
+		}
+	}
 	for _, w := range p.writers {
 		h.Marks = append(h.Marks, w.mark())
 	}
@@ -191,7 +196,6 @@ func (p *Publisher) rewrite(ctx context.Context) error {
 
 // noteStreams looks at each stream, and owes everything when one is not the one it was.
 func (p *Publisher) noteStreams(ctx context.Context) error {
-	created := map[string]time.Time{}
 	for _, name := range streams {
 		now, err := p.look(ctx, name)
 		if err != nil && !errors.Is(err, ErrNoStream) {
@@ -199,11 +203,17 @@ func (p *Publisher) noteStreams(ctx context.Context) error {
 		}
 		if err != nil || now.diverged(p.seen[name]) { // one that is not there is none that was seen: it may have come, and gone again, since the last look
 			p.owed.Add(1)
+			if name != streamDelta { // its partitions find that for themselves
+				p.highest[name].Store(now.Last)
+			}
+		}
+		if name != streamDelta {
+			raise(p.highest[name], now.Last)
 		}
 		p.seen[name] = now
-		created[name] = now.Created
 	}
-	p.created.Store(&created)
+	sights := maps.Clone(p.seen)
+	p.sights.Store(&sights)
 	return nil
 }
 

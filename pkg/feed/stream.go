@@ -28,6 +28,8 @@ var (
 	errSuperseded = errors.New("a newer one was sent")
 )
 
+func failing(err error) Ack { return func(context.Context) (uint64, error) { return 0, err } }
+
 // inFlight is the most messages that publishEach leaves unacknowledged: enough to fill the way to the server and back.
 const inFlight = 1000
 
@@ -73,15 +75,15 @@ func publishSome(ctx context.Context, send sender, messages []message, acked fun
 		case errors.Is(err, ErrTooLarge):
 			return nil, fmt.Errorf("publish %s: %w", m.subject, err)
 		case errors.Is(err, errSuperseded):
-			acks[i] = func(context.Context) error { return errSuperseded }
+			acks[i] = failing(errSuperseded)
 		case err != nil:
-			acks[i] = func(context.Context) error { return errUnsent }
+			acks[i] = failing(errUnsent)
 		}
 	}
 	patience, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for i, ack := range acks {
-		switch err := ack(patience); {
+		switch _, err := ack(patience); {
 		case ctx.Err() != nil:
 			return nil, fmt.Errorf("publish %s: %w", messages[i].subject, ctx.Err())
 		case errors.Is(err, ErrRejected):

@@ -238,19 +238,23 @@ func (l *link) Send(m feed.Outgoing) (feed.Ack, error) {
 	if w, _ := l.now(); w.cut {
 		return nil, errNoAnswer
 	}
-	at, done := l.slot(m.Subject), make(chan error, 1)
+	type result struct {
+		sequence uint64
+		err      error
+	}
+	at, done := l.slot(m.Subject), make(chan result, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
-		_, err := l.store(ctx, m, at, nil)
-		done <- err
+		sequence, err := l.store(ctx, m, at, nil)
+		done <- result{sequence, err}
 	}()
-	return func(ctx context.Context) error {
+	return func(ctx context.Context) (uint64, error) {
 		select {
-		case err := <-done:
-			return err
+		case r := <-done:
+			return r.sequence, r.err
 		case <-ctx.Done():
-			return ctx.Err()
+			return 0, ctx.Err()
 		}
 	}, nil
 }

@@ -44,7 +44,7 @@ var plants = []plant{
 	// deltas that come twice change nothing (R2); the bookmark tells the history too; a state that is too old is found by digests, and by healing. The rule's own test finds it.
 	{"a spoiled state is passed over (R11)", "replica/replica.go", ".spoiled = true", ".spoiled = false", "TestSpoiled"},
 	{"a rival's messages are passed over (P3)", "feed/partition.go", "case last.publisher != \"\" && !ours && (!fell || last.at.After(w.claimed)):", "case false:", "TestStreamIsFilledAgain"},
-	{"a stream that fell back is not noticed by its sequence (P6)", "feed/partition.go", "if sequence <= before {", "if false {", "TestAcknowledgementTellsOfARollback"},
+	{"a stream that fell back is not noticed by its sequence (P6)", "feed/publisher.go", "if sequence <= before {", "if false {", "TestAcknowledgementTellsOfARollback"},
 	{"the history begins anew with each publisher (P6)", "feed/partition.go", "	raise(&w.publisher.history, last.history)\n", "	_ = last\n", "TestStreamIsFilledAgain"},
 	{"a late retry puts an older state in a newer one's place (P2)", "feed/publisher.go", "if day[m.run].Above(m.version) {", "if false {", "TestLateRetry"},
 }

@@ -340,6 +340,7 @@ const polledAtOnce = 64
 func (r *Recorder) line() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	clear(r.polled) // behind the end of a shorter line, records that were removed would be kept, with all that their probes know
 	r.polled = r.polled[:0]
 	for _, k := range r.members {
 		if k.hot != never {

@@ -7,12 +7,15 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/yupiao/yupiao/pkg/policy"
 )
@@ -53,6 +56,27 @@ func TestBounds(t *testing.T) {
 			t.Errorf("key %d: %v", i, k.arrivals)
 		}
 	}
+}
+
+// X5: a record that was removed is let go, and with it what its probe knows: a whole replica, if nobody asks it any more.
+func TestRemovedRecordsAreLetGo(t *testing.T) {
+	w := newWorld(1, 0, Options{Keys: 64})
+	var probes []weak.Pointer[query]
+	for i := range uint64(64) {
+		q := &query{hash: i}
+		probes = append(probes, weak.Make(q))
+		w.ask(q, 0)
+	}
+	w.poll()
+	w.rec.mu.Lock()
+	w.rec.lower(8)
+	w.rec.mu.Unlock()
+	w.poll()
+	runtime.GC()
+	if probes = slices.DeleteFunc(probes, func(p weak.Pointer[query]) bool { return p.Value() == nil }); len(probes) != 8 {
+		t.Errorf("%d probes are still there", len(probes))
+	}
+	runtime.KeepAlive(w)
 }
 
 // X5: under a memory that keys alone cannot keep, the window goes down, and comes back.

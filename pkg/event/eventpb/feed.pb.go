@@ -1462,7 +1462,9 @@ type Heartbeat struct {
 	// When the streams were created, by name, to the nanosecond; a node that reads another stream of that name loads again.
 	StreamsCreated map[string]*timestamppb.Timestamp `protobuf:"bytes,5,rep,name=streams_created,json=streamsCreated,proto3" json:"streams_created,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// As in DeltaBatch. A node that has read of none as high loads again.
-	History       uint64 `protobuf:"varint,6,opt,name=history,proto3" json:"history,omitempty"`
+	History uint64 `protobuf:"varint,6,opt,name=history,proto3" json:"history,omitempty"`
+	// The last sequences of the streams of reference data and states as the publisher last saw them, by name; to a node to which a stream seems shorter, the heartbeat proves nothing.
+	StreamsLast   map[string]uint64 `protobuf:"bytes,7,rep,name=streams_last,json=streamsLast,proto3" json:"streams_last,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1537,6 +1539,13 @@ func (x *Heartbeat) GetHistory() uint64 {
 		return x.History
 	}
 	return 0
+}
+
+func (x *Heartbeat) GetStreamsLast() map[string]uint64 {
+	if x != nil {
+		return x.StreamsLast
+	}
+	return nil
 }
 
 // Mark is the last acknowledged sequence of the delta stream for a partition.
@@ -2111,7 +2120,7 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"\x06Digest\x12\x12\n" +
 	"\x04date\x18\x01 \x01(\tR\x04date\x12\x12\n" +
 	"\x04runs\x18\x02 \x01(\rR\x04runs\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\x06R\x04hash\"\xed\x02\n" +
+	"\x04hash\x18\x03 \x01(\x06R\x04hash\"\xf7\x03\n" +
 	"\tHeartbeat\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12%\n" +
 	"\x05marks\x18\x02 \x03(\v2\x0f.yupiao.v1.MarkR\x05marks\x12\x1f\n" +
@@ -2119,10 +2128,14 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"intervalMs\x12\x1c\n" +
 	"\tpublisher\x18\x04 \x01(\tR\tpublisher\x12Q\n" +
 	"\x0fstreams_created\x18\x05 \x03(\v2(.yupiao.v1.Heartbeat.StreamsCreatedEntryR\x0estreamsCreated\x12\x18\n" +
-	"\ahistory\x18\x06 \x01(\x04R\ahistory\x1a]\n" +
+	"\ahistory\x18\x06 \x01(\x04R\ahistory\x12H\n" +
+	"\fstreams_last\x18\a \x03(\v2%.yupiao.v1.Heartbeat.StreamsLastEntryR\vstreamsLast\x1a]\n" +
 	"\x13StreamsCreatedEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x120\n" +
-	"\x05value\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05value:\x028\x01\"@\n" +
+	"\x05value\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05value:\x028\x01\x1a>\n" +
+	"\x10StreamsLastEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"@\n" +
 	"\x04Mark\x12\x1c\n" +
 	"\tpartition\x18\x01 \x01(\rR\tpartition\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\"O\n" +
@@ -2190,7 +2203,7 @@ func file_yupiao_v1_feed_proto_rawDescGZIP() []byte {
 }
 
 var file_yupiao_v1_feed_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_yupiao_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_yupiao_v1_feed_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_yupiao_v1_feed_proto_goTypes = []any{
 	(Accommodation)(0),            // 0: yupiao.v1.Accommodation
 	(SaleStatus)(0),               // 1: yupiao.v1.SaleStatus
@@ -2223,7 +2236,8 @@ var file_yupiao_v1_feed_proto_goTypes = []any{
 	nil,                           // 28: yupiao.v1.City.NamesEntry
 	nil,                           // 29: yupiao.v1.Station.NamesEntry
 	nil,                           // 30: yupiao.v1.Heartbeat.StreamsCreatedEntry
-	(*timestamppb.Timestamp)(nil), // 31: google.protobuf.Timestamp
+	nil,                           // 31: yupiao.v1.Heartbeat.StreamsLastEntry
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
 }
 var file_yupiao_v1_feed_proto_depIdxs = []int32{
 	5,  // 0: yupiao.v1.Network.cities:type_name -> yupiao.v1.City
@@ -2235,7 +2249,7 @@ var file_yupiao_v1_feed_proto_depIdxs = []int32{
 	0,  // 6: yupiao.v1.ClassOffer.accommodation:type_name -> yupiao.v1.Accommodation
 	10, // 7: yupiao.v1.RunState.version:type_name -> yupiao.v1.Version
 	1,  // 8: yupiao.v1.RunState.status:type_name -> yupiao.v1.SaleStatus
-	31, // 9: yupiao.v1.RunState.sale_opens_at:type_name -> google.protobuf.Timestamp
+	32, // 9: yupiao.v1.RunState.sale_opens_at:type_name -> google.protobuf.Timestamp
 	12, // 10: yupiao.v1.RunState.classes:type_name -> yupiao.v1.ClassInventory
 	13, // 11: yupiao.v1.ClassInventory.buckets:type_name -> yupiao.v1.Bucket
 	2,  // 12: yupiao.v1.Bucket.kind:type_name -> yupiao.v1.BucketKind
@@ -2245,23 +2259,24 @@ var file_yupiao_v1_feed_proto_depIdxs = []int32{
 	19, // 16: yupiao.v1.DeltaBatch.digests:type_name -> yupiao.v1.Digest
 	10, // 17: yupiao.v1.RunDelta.version:type_name -> yupiao.v1.Version
 	18, // 18: yupiao.v1.RunDelta.adjusts:type_name -> yupiao.v1.Adjust
-	31, // 19: yupiao.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
+	32, // 19: yupiao.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
 	21, // 20: yupiao.v1.Heartbeat.marks:type_name -> yupiao.v1.Mark
 	30, // 21: yupiao.v1.Heartbeat.streams_created:type_name -> yupiao.v1.Heartbeat.StreamsCreatedEntry
-	10, // 22: yupiao.v1.RepairRequest.version:type_name -> yupiao.v1.Version
-	26, // 23: yupiao.v1.VersionsReply.runs:type_name -> yupiao.v1.RunVersion
-	10, // 24: yupiao.v1.RunVersion.version:type_name -> yupiao.v1.Version
-	10, // 25: yupiao.v1.RunVersion.present:type_name -> yupiao.v1.Version
-	10, // 26: yupiao.v1.Outcome.version:type_name -> yupiao.v1.Version
-	31, // 27: yupiao.v1.Outcome.shown_at:type_name -> google.protobuf.Timestamp
-	31, // 28: yupiao.v1.Outcome.at:type_name -> google.protobuf.Timestamp
-	3,  // 29: yupiao.v1.Outcome.result:type_name -> yupiao.v1.Result
-	31, // 30: yupiao.v1.Heartbeat.StreamsCreatedEntry.value:type_name -> google.protobuf.Timestamp
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	31, // 22: yupiao.v1.Heartbeat.streams_last:type_name -> yupiao.v1.Heartbeat.StreamsLastEntry
+	10, // 23: yupiao.v1.RepairRequest.version:type_name -> yupiao.v1.Version
+	26, // 24: yupiao.v1.VersionsReply.runs:type_name -> yupiao.v1.RunVersion
+	10, // 25: yupiao.v1.RunVersion.version:type_name -> yupiao.v1.Version
+	10, // 26: yupiao.v1.RunVersion.present:type_name -> yupiao.v1.Version
+	10, // 27: yupiao.v1.Outcome.version:type_name -> yupiao.v1.Version
+	32, // 28: yupiao.v1.Outcome.shown_at:type_name -> google.protobuf.Timestamp
+	32, // 29: yupiao.v1.Outcome.at:type_name -> google.protobuf.Timestamp
+	3,  // 30: yupiao.v1.Outcome.result:type_name -> yupiao.v1.Result
+	32, // 31: yupiao.v1.Heartbeat.StreamsCreatedEntry.value:type_name -> google.protobuf.Timestamp
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_yupiao_v1_feed_proto_init() }
@@ -2275,7 +2290,7 @@ func file_yupiao_v1_feed_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_yupiao_v1_feed_proto_rawDesc), len(file_yupiao_v1_feed_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
