@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
@@ -254,7 +253,7 @@ func (c *checker) whole(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f, dates, lasting := &c.findings, c.record.kept(), c.record.lasting()
+	f, dates := &c.findings, c.record.kept()
 	f.count(func() { f.Looks++ })
 	held := map[string]map[rail.RunID]fleet.RunSum{}
 	for _, n := range c.nodes {
@@ -262,7 +261,6 @@ func (c *checker) whole(ctx context.Context) error {
 			return fmt.Errorf("node %s does not answer operators", n.name)
 		}
 		before := c.record.versions(dates) // what the node has to have a while later
-		maps.DeleteFunc(before, func(run rail.RunID, _ rail.Version) bool { return !lasting(run) })
 		if held[n.name], err = c.sums(ctx, ids[n.name], dates); err != nil {
 			return fmt.Errorf("node %s: %w", n.name, err)
 		}

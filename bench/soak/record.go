@@ -182,16 +182,6 @@ func (r *record) kept() []rail.Date {
 	return slices.DeleteFunc(r.dates(rail.DateOf(now, r.location)), func(d rail.Date) bool { return !now.Before(d.At(r.over(d)-5, r.location)) })
 }
 
-// lasting is whether a run's state is still published when its stream is lost: feed.PublisherOptions.KeepAfterArrival.
-func (r *record) lasting() func(rail.RunID) bool {
-	now, arrivals := r.now(), make(map[rail.TripID]rail.Minutes, len(r.schedule.Trips))
-	for i := range r.schedule.Trips {
-		t := &r.schedule.Trips[i]
-		arrivals[t.ID] = t.Pattern.Arrival()
-	}
-	return func(run rail.RunID) bool { return now.Before(run.Date.At(arrivals[run.Trip]+rail.Day-5, r.location)) }
-}
-
 // versions of all runs of some dates.
 func (r *record) versions(dates []rail.Date) map[rail.RunID]rail.Version {
 	all := make(map[rail.RunID]rail.Version, 1<<18)

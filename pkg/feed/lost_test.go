@@ -311,25 +311,46 @@ func TestLongStreamFallsBack(t *testing.T) {
 	}
 }
 
-// P6: a train that left its origin yesterday is on its way, and on sale at its later stops: its state, too, comes back after its stream was lost, however many digests have left its day out.
+// dawn is an authority to which train Z2 is of another pattern.
+type dawn struct {
+	*testkit.Ledger
+	pattern rail.PatternID
+}
+
+func (d dawn) State(run rail.RunID) (event.RunState, bool) {
+	s, known := d.Ledger.State(run)
+	if run.Trip == "Z2" {
+		s.Pattern = d.pattern
+	}
+	return s, known
+}
+
+// P6: a train that left its origin yesterday is on its way, and on sale at its later stops: its state, too, comes back after its stream was lost, however many digests have left its day out. So does
+// that of one which arrived yesterday at dawn: nodes keep the date whole as long as any of its trains is on its way.
 func TestYesterdaysRunsAreFilledAgain(t *testing.T) {
 	overnight := testkit.Pattern("Z1", rail.Day-10)
+	early := testkit.Pattern("Z2", 1)
 	ledger := testkit.NewLedger(overnight)
-	l := newLineOf(t, feed.PublisherOptions{DigestEvery: 10 * time.Millisecond, HealEvery: time.Hour}, ledger, ledger)
-	l.must(l.publisher.Patterns(t.Context(), []*timetable.Pattern{overnight}))
+	l := newLineOf(t, feed.PublisherOptions{DigestEvery: 10 * time.Millisecond, HealEvery: time.Hour}, ledger, dawn{ledger, early.ID})
+	l.must(l.publisher.Patterns(t.Context(), []*timetable.Pattern{overnight, early}))
 	location, err := time.LoadLocation(testkit.Network().Timezone)
 	l.must(err)
 	l.run = rail.RunID{Date: rail.DateOf(time.Now(), location) - 1, Trip: "Z1"}
 	today := rail.RunID{Date: l.run.Date + 1, Trip: "Z1"}
-	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Open(today, 1)}))
+	arrived := rail.RunID{Date: l.run.Date, Trip: "Z2"}
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Open(today, 1), l.ledger.Open(arrived, 1)}))
 	l.serve()
 	testkit.Eventually(t, "digests", func() bool { return l.publisher.Stats().Digests >= 20 })
 	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
 	testkit.Eventually(t, "everything to be published again", func() bool { return l.publisher.Bookmark()[feed.DeltaStream].History > 0 })
-	if s, _ := l.state(); s == nil {
-		t.Errorf("the state of %s has not come back", l.run)
+	for _, run := range []rail.RunID{l.run, arrived} {
+		if l.run = run; first(l.state()) == nil {
+			t.Errorf("the state of %s has not come back", run)
+		}
 	}
 }
+
+func first[A, B any](a A, _ B) A { return a }
 
 // patient is a link that notes how long publishing everything again may take.
 type patient struct {

@@ -53,7 +53,7 @@ type PublisherOptions struct {
 	StateEvery int
 	// HeartbeatEvery, default 250 ms, and DigestEvery, default 10 s.
 	HeartbeatEvery, DigestEvery time.Duration
-	// KeepAfterArrival is how long a run's state outlives its arrival. Default, and at least, 24 h, so that no run of today is missing.
+	// KeepAfterArrival is how long a run's state outlives the last arrival of its service date, which nodes keep whole until then. Default, and at least, 24 h, so that no run of today is missing.
 	KeepAfterArrival time.Duration
 	// HealEvery is how long one round of publishing every run's state again takes: slowly, for what nobody noticed. Default a third of the deltas' life, so
 	// that it also covers the deltas of a publisher before this one (P2).
@@ -116,6 +116,7 @@ type Publisher struct {
 	network   *timetable.Network
 	location  *time.Location
 	patterns  map[rail.PatternID]*timetable.Pattern
+	longest   rail.Minutes // arrival of a pattern
 	uncovered map[rail.RunID]uncovered
 
 	sending sync.Mutex                                // guards sent, and the order in which states are sent
@@ -267,6 +268,7 @@ func (p *Publisher) Patterns(ctx context.Context, patterns []*timetable.Pattern)
 	p.mu.Lock()
 	for _, pattern := range patterns {
 		p.patterns[pattern.ID] = pattern
+		p.longest = max(p.longest, pattern.Arrival())
 	}
 	p.mu.Unlock()
 	return nil
@@ -353,12 +355,11 @@ func (p *Publisher) states(ctx context.Context, states []*event.RunState) error 
 func (p *Publisher) expiry(s *event.RunState) (time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	pattern := p.patterns[s.Pattern]
-	if pattern == nil || p.location == nil {
+	if p.patterns[s.Pattern] == nil || p.location == nil {
 		return 0, fmt.Errorf("state of %s: pattern %s and the network must be published first", s.Run, s.Pattern)
 	}
-	arrival := s.Run.Date.At(pattern.Arrival(), p.location)
-	return arrival.Add(p.opts.KeepAfterArrival).Sub(p.opts.Clock()).Truncate(time.Second), nil
+	last := s.Run.Date.At(p.longest, p.location)
+	return last.Add(p.opts.KeepAfterArrival).Sub(p.opts.Clock()).Truncate(time.Second), nil
 }
 
 func (p *Publisher) noteReference(*message) { p.wrote.Add(1) }

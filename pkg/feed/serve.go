@@ -128,10 +128,7 @@ func (p *Publisher) heartbeat(context.Context) error {
 // digest covers the service dates that no node may have let go: today's and later ones. Those before it are remembered for as long as a train of theirs may be on its way.
 func (p *Publisher) digest(ctx context.Context) error {
 	p.mu.Lock()
-	loc, longest := p.location, rail.Minutes(0)
-	for _, pattern := range p.patterns {
-		longest = max(longest, pattern.Arrival())
-	}
+	loc, longest := p.location, p.longest
 	p.mu.Unlock()
 	if loc == nil {
 		return nil

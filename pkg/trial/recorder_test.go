@@ -62,10 +62,13 @@ func TestBounds(t *testing.T) {
 func TestRemovedRecordsAreLetGo(t *testing.T) {
 	w := newWorld(1, 0, Options{Keys: 64})
 	var probes []weak.Pointer[query]
-	for i := range uint64(64) {
-		q := &query{hash: i}
+	ask := func(i uint64) {
+		q := &query{hash: 1 + i}
 		probes = append(probes, weak.Make(q))
 		w.ask(q, 0)
+	}
+	for i := range uint64(64) {
+		ask(i)
 	}
 	w.poll()
 	w.rec.mu.Lock()
