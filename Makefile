@@ -63,7 +63,7 @@ simulate: ## SEEDS (1000000) schedules of faults from SEED on, as many at a time
 	for p in $$pids; do wait $$p || failed=1; done; [ -z "$$failed" ]
 
 planted: ## faults planted in the code of feed, replica and booking, each of which a simulation has to find, or the rule's own test
-	go test ./pkg/sim -run TestPlantedFaults -sim.planted 25 -v -timeout 0 | grep -v '^=== '
+	go test ./pkg/sim -run TestPlantedFaults -sim.planted 100 -v -timeout 0 | grep -v '^=== '
 
 bench: ## all benchmarks, BENCH=regexp to choose; raw output in bench/results/local.txt
 	@mkdir -p bench/results

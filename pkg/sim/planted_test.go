@@ -46,6 +46,9 @@ var plants = []plant{
 	{"a rival's messages are passed over (P3)", "feed/partition.go", "case last.publisher != \"\" && !ours && (!fell || last.at.After(w.claimed)):", "case false:", "TestStreamIsFilledAgain"},
 	{"a stream that fell back is not noticed by its sequence (P6)", "feed/publisher.go", "if sequence <= before {", "if false {", "TestAcknowledgementTellsOfARollback"},
 	{"the history begins anew with each publisher (P6)", "feed/partition.go", "	raise(&w.publisher.history, last.history)\n", "	_ = last\n", "TestStreamIsFilledAgain"},
+	{"a state stream that fell back is taken for whole (P6)", "feed/reader.go", "known != nil && known.Load() < last", "known == nil && last > 0", "TestStatesFellBackUnnoticed"},
+	{"what somebody else wrote in a pattern's place stays (P2)", "feed/serve.go", "	if others > p.foreign {", "	if false {", "TestReferenceIsWrittenOver"},
+	{"states go before nodes let their date go (P2)", "feed/publisher.go", "s.Run.Date.At(p.longest, p.location)", "s.Run.Date.At(0, p.location)", "TestYesterdaysRunsAreFilledAgain"},
 	{"a late retry puts an older state in a newer one's place (P2)", "feed/publisher.go", "if day[m.run].Above(m.version) {", "if false {", "TestLateRetry"},
 }
 
@@ -60,16 +63,19 @@ func TestPlantedFaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range plants[:min(*planted, len(plants))] {
+	for i, p := range plants {
+		path := filepath.Join(pkg, p.file)
+		code, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(string(code), p.before) != 1 {
+			t.Fatalf("%s has %q %d times; want once", p.file, p.before, strings.Count(string(code), p.before))
+		}
+		if i >= *planted {
+			continue
+		}
 		t.Run(p.name, func(t *testing.T) {
-			path := filepath.Join(pkg, p.file)
-			code, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.Count(string(code), p.before) != 1 {
-				t.Fatalf("%s has %q %d times; want once", p.file, p.before, strings.Count(string(code), p.before))
-			}
 			args := []string{"-run", "^TestSchedules$", ".", "-sim.seeds", strconv.Itoa(tried), "-sim.brief", "-sim.only", p.by}
 			test := strings.HasPrefix(p.by, "Test")
 			if test {
