@@ -115,8 +115,13 @@ func (r *Reader) barrier(ctx context.Context) error {
 
 func (r *Reader) tick(ctx context.Context) error {
 	through := r.lastDelta.Load()
-	for p := range rail.Partition(rail.Partitions) {
-		if err := r.inLane(ctx, p, func() { r.sink.Tick(p, through) }); err != nil {
+	for i := range r.lanes {
+		err := r.inLane(ctx, rail.Partition(i), func() {
+			for p := i; p < rail.Partitions; p += len(r.lanes) {
+				r.sink.Tick(rail.Partition(p), through)
+			}
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -59,7 +59,7 @@ type Progress struct {
 }
 
 const (
-	lanesBuffer  = 4096 // messages between the stream and a lane: a burst of one pull
+	lanesBuffer  = 1024 // messages between the stream and a lane: a tenth of a pull
 	tickInterval = 100 * time.Millisecond
 	lookInterval = 2 * time.Second
 )

@@ -65,7 +65,7 @@ func (f *Follower) Progress() feed.Progress {
 // Run follows until ctx ends. Failures are reported to OnFault and tried again.
 func (f *Follower) Run(ctx context.Context) error {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		replica := New(f.opts)
+		replica, began := New(f.opts), time.Now()
 		err := f.attempt(ctx, replica)
 		if ctx.Err() != nil {
 			return nil
@@ -76,7 +76,7 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 		f.degraded.Store(&why)
 		f.opts.OnFault(Fault{Kind: "reload", Err: errors.Join(errors.New("load again"), err)})
-		if replica.isReady() {
+		if replica.isReady() && time.Since(began) > steady {
 			wait = 50 * time.Millisecond
 		}
 		select {
@@ -86,6 +86,9 @@ func (f *Follower) Run(ctx context.Context) error {
 		}
 	}
 }
+
+// steady is how long a replica has to last for the next to be loaded at once: whatever makes nodes load again and again, they do not spend all their time on it.
+const steady = 10 * time.Second
 
 // attempt loads one replica and keeps it until its reader can no longer.
 func (f *Follower) attempt(ctx context.Context, replica *Replica) error {

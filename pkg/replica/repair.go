@@ -31,7 +31,7 @@ const (
 )
 
 const (
-	maxRepairs  = 1 << 12 // waiting; one more is asked for again later
+	maxRepairs  = 1 << 10 // waiting, a second's; one more is asked for again later
 	maxBackoff  = 10 * time.Second
 	auditRounds = 3 // digests that must agree on a finding which no event explains
 )

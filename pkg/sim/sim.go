@@ -100,6 +100,20 @@ func (w *world) say(format string, args ...any) {
 
 // Run runs a plan. It must be called within a bubble; talks says whether to keep a log.
 func Run(p *Plan, talks bool) *Result {
+	w := begin(p, talks)
+	for i := range p.Acts {
+		if w.wait(p.Acts[i].After); w.result.Broken != "" {
+			break
+		}
+		w.do(&p.Acts[i])
+	}
+	w.settle()
+	w.end()
+	return &w.result
+}
+
+// begin starts everybody, and gives them time to be there.
+func begin(p *Plan, talks bool) *world {
 	w := &world{plan: p, server: newServer(), network: *testkit.Network(), began: time.Now(), talks: talks}
 	w.truth = newTruth(w.clock)
 	first := rail.DateOf(time.Now(), time.UTC) + 1
@@ -111,13 +125,10 @@ func Run(p *Plan, talks bool) *Result {
 	}
 	<-time.After(apart) // so that nothing is looked at in the very moment in which a ticker of those who are simulated ticks
 	w.wait(3 * time.Second)
-	for i := range p.Acts {
-		if w.wait(p.Acts[i].After); w.result.Broken != "" {
-			break
-		}
-		w.do(&p.Acts[i])
-	}
-	w.settle()
+	return w
+}
+
+func (w *world) end() {
 	for _, m := range w.members {
 		m.stop()
 	}
@@ -125,7 +136,6 @@ func Run(p *Plan, talks bool) *Result {
 		b.crash()
 	}
 	<-time.After(3 * patience) // what is still on its way ends
-	return &w.result
 }
 
 // wait lets time pass, and checks on the way.

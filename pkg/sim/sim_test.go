@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,6 +57,34 @@ func TestMinimal(t *testing.T) {
 	if !strings.HasPrefix(before.Broken, "S2") || !strings.HasPrefix(after.Broken, "S2") || len(q.Acts) > 2 || len(after.Log) == 0 {
 		t.Errorf("%d acts break %s; the smallest plan is\n%s\nand breaks %s", len(p.Acts), before.Broken, q, after.Broken)
 	}
+}
+
+// R9: a publisher out of its mind, by whose heartbeats the streams are others time and again, does not have a node load without end.
+func TestReloadsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var loads atomic.Int64
+		w := begin(&Plan{Nodes: 1, Skews: make([]time.Duration, 1), DeltaAge: time.Hour, between: func(s feed.Sink) feed.Sink {
+			loads.Add(1)
+			return s
+		}}, false)
+		began, vandal := loads.Load(), w.newLink("vandal")
+		for range 600 {
+			h := event.Heartbeat{Time: time.Now(), Publisher: w.backend.name, Created: map[string]time.Time{feed.DeltaStream: time.Unix(1, 0)}}
+			data, err := event.EncodeHeartbeat(&h, event.Protobuf)
+			if err != nil || vandal.Tell("yupiao.v1.heartbeat", data) != nil {
+				t.Fatal(err)
+			}
+			w.wait(100 * time.Millisecond)
+		}
+		if n := loads.Load() - began; n < 10 || n > 25 {
+			t.Errorf("loaded %d times in a minute", n)
+		}
+		w.settle()
+		w.end()
+		if w.result.Broken != "" {
+			t.Error(w.result.Broken)
+		}
+	})
 }
 
 // Nothing that anybody has thought of breaks a rule.
