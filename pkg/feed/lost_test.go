@@ -126,6 +126,32 @@ func TestDeletedStreamIsOneDebt(t *testing.T) {
 	}
 }
 
+// R10: a list of versions tells of a message of the stream that there is, not of the longer one that was there before: a node would wait for it, and lack what it lacks, until the new one is as long.
+func TestListsAreOfTheStreamThatThereIs(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{HealEvery: time.Hour})
+	changes := []feed.Change{l.ledger.Open(l.run, 1)}
+	for range 200 {
+		l.must(l.publisher.Publish(t.Context(), changes))
+		changes = []feed.Change{l.ledger.Sell(l.run, 0)}
+	}
+	l.serve()
+	l.must(l.js.DeleteStream(t.Context(), feed.DeltaStream))
+	testkit.Eventually(t, "everything to be published again", func() bool {
+		return l.publisher.Stats().Republished > 0 && !l.publisher.Bookmark()[feed.DeltaStream].Owed
+	})
+	data, err := event.EncodeVersionsRequest(event.VersionsRequest{Partition: l.run.Partition(), Date: l.run.Date})
+	l.must(err)
+	reply, err := l.plain.Request("yupiao.v1.versions", data, testkit.Patience)
+	l.must(err)
+	list, err := event.DecodeVersions(reply.Data, event.Protobuf)
+	l.must(err)
+	stream, err := l.js.Stream(t.Context(), feed.DeltaStream)
+	l.must(err)
+	if last := stream.CachedInfo().State.LastSeq; list.Through == 0 || list.Through > last {
+		t.Errorf("a list as of message %d; the last one is %d", list.Through, last)
+	}
+}
+
 // brittle is a link that does something once, before somebody looks at a stream.
 type brittle struct {
 	feed.Link

@@ -170,7 +170,8 @@ func (w *partitionWriter) summary(from, kept rail.Date) (all []event.Digest) {
 func (w *partitionWriter) versions(date rail.Date) *event.Versions {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	out := &event.Versions{Through: w.through}
+	// A stream that was made anew is not as long as the former one was, and to those who have read what there is nothing else has to come: all that is listed was published again.
+	out := &event.Versions{Through: min(w.through, w.sequence.Load())}
 	day := w.published[date]
 	if day == nil {
 		return out
