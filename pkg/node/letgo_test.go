@@ -35,7 +35,12 @@ func TestFormerReplicasAreLetGo(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
-	defer func() { cancel(); <-done }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
 	<-n.Follower().Ready()
 	js, err := jetstream.New(testkit.Plain(t, host))
 	if err != nil {
