@@ -212,18 +212,25 @@ func (s *stage) startBroker() error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.broker = c
-	s.mu.Unlock()
-	s.watch("broker", c, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.broker != c })
+	s.keep("broker", &s.broker, c)
 	return nil
 }
 
-// endBroker ends NATS, in order or not.
-func (s *stage) endBroker(kill bool) error {
+func (s *stage) endBroker(kill bool) error { return s.endOf(&s.broker, kill) }
+
+// keep puts a process in its place, and notes when it ends there by itself.
+func (s *stage) keep(what string, place **process.Child, c *process.Child) {
 	s.mu.Lock()
-	c := s.broker
-	s.broker = nil
+	*place = c
+	s.mu.Unlock()
+	s.watch(what, c, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return *place != c })
+}
+
+// endOf ends the process in a place, in order or not.
+func (s *stage) endOf(place **process.Child, kill bool) error {
+	s.mu.Lock()
+	c := *place
+	*place = nil
 	s.mu.Unlock()
 	return end(c, kill)
 }
@@ -246,20 +253,11 @@ func (s *stage) startPublisher() error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.publisher = c
-	s.mu.Unlock()
-	s.watch("publisher", c, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.publisher != c })
+	s.keep("publisher", &s.publisher, c)
 	return nil
 }
 
-func (s *stage) endPublisher(kill bool) error {
-	s.mu.Lock()
-	c := s.publisher
-	s.publisher = nil
-	s.mu.Unlock()
-	return end(c, kill)
-}
+func (s *stage) endPublisher(kill bool) error { return s.endOf(&s.publisher, kill) }
 
 // writeSettings writes the node's file. There is so little room for answers that it is full when the warm-up ends: memory that only fills is no leak.
 func (n *node) writeSettings() error {

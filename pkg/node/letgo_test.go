@@ -1,7 +1,6 @@
 package node_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -32,15 +31,7 @@ func TestFormerReplicasAreLetGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- n.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}()
+	testkit.Run(t, n.Run)
 	<-n.Follower().Ready()
 	js, err := jetstream.New(testkit.Plain(t, host))
 	if err != nil {
