@@ -6,7 +6,7 @@ import (
 
 // EncodeDeltas writes a DeltaBatch.
 func EncodeDeltas(b *DeltaBatch, f Format) ([]byte, error) {
-	m := &eventpb.DeltaBatch{Publisher: b.Publisher, Batch: b.Batch, History: b.History, Deltas: make([]*eventpb.RunDelta, 0, len(b.Deltas))}
+	m := &eventpb.DeltaBatch{Publisher: b.Publisher, Batch: b.Batch, History: b.History, After: b.After, Deltas: make([]*eventpb.RunDelta, 0, len(b.Deltas))}
 	for i := range b.Deltas {
 		m.Deltas = append(m.Deltas, deltaPB(&b.Deltas[i]))
 	}

@@ -22,16 +22,22 @@ func (d *Digest) Move(run rail.RunID, from, to rail.Version) {
 
 // digestHash is mix(FNV-1a-64(run) ^ mix(epoch) ^ mix(revision + 2^63)), as the schema says.
 func digestHash(run rail.RunID, v rail.Version) uint64 {
-	const offset, prime = 14695981039346656037, 1099511628211
-	h := uint64(offset)
-	for _, c := range []byte(run.Date.Compact()) {
-		h = (h ^ uint64(c)) * prime
-	}
-	h = (h ^ '.') * prime
-	for i := range len(run.Trip) {
-		h = (h ^ uint64(run.Trip[i])) * prime
-	}
+	h := fnv(fnv(fnv(fnvOffset, run.Date.Compact()), "."), string(run.Trip))
 	return mix(h ^ mix(v.Epoch) ^ mix(v.Revision+1<<63))
+}
+
+// Sum is the checksum of a message's payload by which the next one of its partition says what it comes after: FNV-1a-64, as the schema says. That of no message is the one of no bytes.
+func Sum(payload []byte) uint64 { return fnv(fnvOffset, payload) }
+
+// fnvOffset is what FNV-1a-64 begins with (Fowler, Noll, Vo: draft-eastlake-fnv).
+const fnvOffset = 14695981039346656037
+
+// fnv goes on with FNV-1a-64.
+func fnv[T string | []byte](h uint64, data T) uint64 {
+	for i := range len(data) {
+		h = (h ^ uint64(data[i])) * 1099511628211
+	}
+	return h
 }
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).

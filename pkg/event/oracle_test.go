@@ -18,7 +18,7 @@ func generatedDeltas(data []byte, f Format) (batch *DeltaBatch, faults []error, 
 	if err := unmarshal("deltas", data, f, &m); err != nil {
 		return nil, nil, err
 	}
-	batch = &DeltaBatch{Publisher: m.GetPublisher(), Batch: m.GetBatch(), History: m.GetHistory(), Deltas: make([]RunDelta, 0, len(m.GetDeltas()))}
+	batch = &DeltaBatch{Publisher: m.GetPublisher(), Batch: m.GetBatch(), History: m.GetHistory(), After: m.GetAfter(), Deltas: make([]RunDelta, 0, len(m.GetDeltas()))}
 	for i, pb := range m.GetDeltas() {
 		d, err := deltaOf(pb)
 		if err != nil {

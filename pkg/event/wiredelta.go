@@ -65,6 +65,8 @@ func (d *Decoder) readBatch(data []byte) (odd, err error) {
 			b.Batch = w.varint()
 		case 5<<3 | varintType:
 			b.History = w.varint()
+		case 6<<3 | fixed64Type:
+			b.After = w.fixed64()
 		default:
 			w.skip(tag)
 		}

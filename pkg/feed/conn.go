@@ -140,16 +140,26 @@ func (o ordered) Next() (Message, error) {
 
 // LastOn is part of Link.
 func (c *Conn) LastOn(ctx context.Context, stream, subject string) (*Message, error) {
+	return c.one(ctx, stream, func(s jetstream.Stream) (*jetstream.RawStreamMsg, error) { return s.GetLastMsgForSubject(ctx, subject) })
+}
+
+// At is part of Link.
+func (c *Conn) At(ctx context.Context, stream string, sequence uint64) (*Message, error) {
+	return c.one(ctx, stream, func(s jetstream.Stream) (*jetstream.RawStreamMsg, error) { return s.GetMsg(ctx, sequence) })
+}
+
+// one gets a message of a stream.
+func (c *Conn) one(ctx context.Context, stream string, get func(jetstream.Stream) (*jetstream.RawStreamMsg, error)) (*Message, error) {
 	s, err := c.stream(ctx, stream)
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.GetLastMsgForSubject(ctx, subject)
+	m, err := get(s)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil, fmt.Errorf("%w: %s in %s", ErrNoMessage, subject, stream)
+		err = ErrNoMessage
 	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read %s: %w", stream, err)
 	}
 	return &Message{Subject: m.Subject, Data: m.Data, Format: event.FormatOf(m.Header.Get(headerContentType)), At: m.Time, Sequence: m.Sequence}, nil
 }

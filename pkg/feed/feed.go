@@ -8,13 +8,14 @@
 //	   before the run's oldest delta not covered by a RunState leaves the delta stream: state + retained deltas always reach the present. All states, the network and
 //	   the patterns are published again, slowly and without end, for what nobody noticed; the network and the patterns at once when somebody else has written beside them.
 //	P3 One publisher is in charge of a partition at a time. Taking charge moves the partition's last sequence, so that the next
-//	   publish of the former one is refused by the server (expected last sequence): it is fenced off, not merged.
+//	   publish of the former one is refused by the server (expected last sequence): it is fenced off, not merged. Each batch says by a checksum which message
+//	   it comes after, so that a partition is a chain: whoever has read another link in its place knows that the stream fell back, however long it has become since.
 //	P4 Every change of a Version passes through the delta stream. One that is no sum of adjusts is a restated delta, right after its
 //	   RunState. So the delta stream alone orders and proves all versions, and marks of it prove freshness.
 //	P5 A heartbeat's time advances only as far as the backend says that every committed change was acknowledged.
 //	P6 A stream that vanished, was recreated or rolled back is noticed and everything is published again. Until that is done there is no
 //	   heartbeat, and from then on batches and heartbeats say how often it was, whoever publishes. Whoever takes charge and finds that it was more often than
-//	   its bookmark says does it once more: who did it may have been deposed, and not have known all. Heartbeats say how far the streams of reference data and states had
+//	   its bookmark says does it once more: who did it may have been deposed, and not have known all; and so does one that finds another message in its bookmark's place. Heartbeats say how far the streams of reference data and states had
 //	   come, so that a node which finds less there takes none for a proof before that is noticed.
 //
 // JetStream is a transport that can be rebuilt, never the record: an acknowledged message may still be lost by a crash of its servers.

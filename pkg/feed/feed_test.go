@@ -1,11 +1,13 @@
 package feed_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -72,8 +74,9 @@ func (l *line) serve() {
 	})
 }
 
-// deltas reads the delta stream back: every delta of the run, in the order of the stream.
+// deltas reads the delta stream back: every delta of the run, in the order of the stream. Each message says which one it comes after (P3).
 func (l *line) deltas() (out []event.RunDelta) {
+	sums := map[string]uint64{}
 	l.t.Helper()
 	stream, err := l.js.Stream(l.t.Context(), "YUPIAO_DELTA")
 	l.must(err)
@@ -85,6 +88,10 @@ func (l *line) deltas() (out []event.RunDelta) {
 		if batch.Publisher != l.publisher.Name() {
 			l.t.Errorf("a batch of %q", batch.Publisher)
 		}
+		if before, some := sums[m.Subject]; some && batch.After != before {
+			l.t.Errorf("message %d says that it comes after %x; that one is %x", seq, batch.After, before)
+		}
+		sums[m.Subject] = event.Sum(m.Data)
 		out = append(out, batch.Deltas...)
 	}
 	return out
@@ -341,4 +348,78 @@ func TestAskWithoutAConnection(t *testing.T) {
 		all, err := c.Fleet(ctx)
 		return err == nil && len(all) == 0
 	})
+}
+
+// P2: what somebody else writes in the place of the network or of a pattern does not stay there, and what was not written over is not published again.
+func TestReferenceIsWrittenOver(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	var looks atomic.Int64
+	l.through(&brittle{Link: testkit.Conn(t, l.server), before: func(stream string) {
+		if stream == "YUPIAO_REFERENCE" {
+			looks.Add(1)
+		}
+	}})
+	l.serve()
+	stream, err := l.js.Stream(t.Context(), "YUPIAO_REFERENCE")
+	l.must(err)
+	last := stream.CachedInfo().State.LastSeq
+	for _, subject := range []string{"yupiao.v1.network", "yupiao.v1.pattern." + string(l.pattern.ID)} {
+		good, err := stream.GetLastMsgForSubject(t.Context(), subject)
+		l.must(err)
+		_, err = l.js.Publish(t.Context(), subject, []byte("nonsense"))
+		l.must(err)
+		testkit.Eventually(t, subject+" is as it was", func() bool {
+			m, err := stream.GetLastMsgForSubject(t.Context(), subject)
+			l.must(err)
+			return bytes.Equal(m.Data, good.Data)
+		})
+		seen := looks.Load()
+		testkit.Eventually(t, "some more looks", func() bool { return looks.Load() >= seen+2 })
+		info, err := stream.Info(t.Context())
+		l.must(err)
+		if last += 3; info.State.LastSeq != last { // theirs, the network, the pattern
+			t.Errorf("the stream's last message is %d; want %d", info.State.LastSeq, last)
+		}
+	}
+}
+
+// late loses the first state that it is given, and says so when it is told to.
+type late struct {
+	feed.Link
+	states        atomic.Int64
+	lost, confess chan struct{}
+}
+
+func (l *late) Send(m feed.Outgoing) (feed.Ack, error) {
+	if !strings.Contains(m.Subject, ".state.") || l.states.Add(1) > 1 {
+		return l.Link.Send(m)
+	}
+	close(l.lost)
+	return func(context.Context) (uint64, error) {
+		<-l.confess
+		return 0, errors.New("no answer")
+	}, nil
+}
+
+// P2: a state that has to be sent again does not take the place of a newer one that was sent meanwhile.
+func TestLateRetry(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	link := &late{Link: testkit.Conn(t, l.server), lost: make(chan struct{}), confess: make(chan struct{})}
+	l.through(link)
+	first := l.ledger.Open(l.run, 1)
+	slow := make(chan error, 1)
+	go func() { slow <- l.publisher.Publish(t.Context(), []feed.Change{first}) }()
+	<-link.lost
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Suspend(l.run, true)}))
+	close(link.confess)
+	select {
+	case err := <-slow:
+		l.must(err)
+	case <-time.After(testkit.Patience):
+		t.Fatal("the first state was not given up")
+	}
+	version, _ := l.ledger.Sold(l.run)
+	if s, _ := l.state(); s.Version != version {
+		t.Errorf("the state is of %s; the run is at %s", s.Version, version)
+	}
 }

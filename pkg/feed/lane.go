@@ -36,21 +36,25 @@ func (r *Reader) work(ctx context.Context, lane chan item) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case it := <-lane:
-			r.do(decoder, &it)
+			err := r.do(decoder, &it)
 			r.waiting.Release(it.weight())
+			if err != nil {
+				return err
+			}
 		}
 	}
 }
 
-func (r *Reader) do(decoder *event.Decoder, it *item) {
+func (r *Reader) do(decoder *event.Decoder, it *item) error {
 	switch it.kind {
 	case kindCall:
 		it.call()
 	case kindState:
 		r.doState(decoder, it)
 	case kindDeltas:
-		r.doDeltas(decoder, it)
+		return r.doDeltas(decoder, it)
 	}
+	return nil
 }
 
 func (r *Reader) doState(decoder *event.Decoder, it *item) {
@@ -68,11 +72,25 @@ func (r *Reader) doState(decoder *event.Decoder, it *item) {
 // worded is how many faults of a message are put into words.
 const worded = 3
 
-func (r *Reader) doDeltas(decoder *event.Decoder, it *item) {
+// follows says whether a batch comes after the message that was read last in its partition. If not, the stream fell back, and the reader goes on in it somewhere later. What is amiss in messages that
+// were there when it began does not become better by another attempt: their runs will show a gap.
+func (r *Reader) follows(b *event.DeltaBatch, it *item) error {
+	before := r.sums[it.partition]
+	r.sums[it.partition] = event.Sum(it.data)
+	if b.After == 0 || before == 0 || b.After == before || it.position.Sequence <= r.end {
+		return nil
+	}
+	return fmt.Errorf("%w: message %d of partition %d does not come after the one that was read last", ErrDiverged, it.position.Sequence, it.partition)
+}
+
+func (r *Reader) doDeltas(decoder *event.Decoder, it *item) error {
 	batch, faults, err := decoder.Deltas(it.data, it.format)
 	if err != nil {
 		r.sink.Broken(it.partition, 1, it.position, err)
 		batch = &event.DeltaBatch{} // it was read, whatever it was: the position moves on, its runs will show a gap
+	}
+	if err := r.follows(batch, it); err != nil {
+		return err // before the sink hears of it: it would take a mark of this message for a proof
 	}
 	astray := 0
 	kept := batch.Deltas[:0]
@@ -90,6 +108,7 @@ func (r *Reader) doDeltas(decoder *event.Decoder, it *item) {
 		r.sink.Broken(it.partition, broken, it.position, errors.Join(faults[:min(len(faults), worded)]...))
 	}
 	r.sink.Deltas(it.partition, batch, it.position.Sequence)
+	return nil
 }
 
 // inLane makes a call in a partition's lane.

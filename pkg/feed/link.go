@@ -20,6 +20,8 @@ type Link interface {
 	Read(ctx context.Context, stream string) (Messages, error)
 	// LastOn is the last message of a stream on a subject. The error wraps ErrNoMessage if there is none. It may be an older one for a moment.
 	LastOn(ctx context.Context, stream, subject string) (*Message, error)
+	// At is the message of a stream with a sequence. The error wraps ErrNoMessage if there is none: not yet, or not any more.
+	At(ctx context.Context, stream string, sequence uint64) (*Message, error)
 	// Put adds a message if the last one on its subject is still of a sequence, 0 for none; else the error wraps ErrWrongLast. Another error leaves open whether it was added.
 	Put(ctx context.Context, stream string, m Outgoing, last uint64) (sequence uint64, err error)
 	// Send begins to add a message to the stream of its subject. The error wraps ErrTooLarge, or says that it could not be sent now.
@@ -56,7 +58,7 @@ type Message struct {
 	Subject string
 	Data    []byte
 	Format  event.Format
-	// At is when the server stored it. Only LastOn tells.
+	// At is when the server stored it. Only LastOn and At tell.
 	At time.Time
 	// Sequence in its stream, and how many came after it as far as the server knew. Both 0 for what was told.
 	Sequence, Pending uint64

@@ -1,12 +1,10 @@
 package feed_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -188,93 +186,25 @@ func TestStreamDeletedTwice(t *testing.T) {
 	}
 }
 
-// P2: what somebody else writes in the place of the network or of a pattern does not stay there, and what was not written over is not published again.
-func TestReferenceIsWrittenOver(t *testing.T) {
-	l := newLine(t, feed.PublisherOptions{})
-	var looks atomic.Int64
-	l.through(&brittle{Link: testkit.Conn(t, l.server), before: func(stream string) {
-		if stream == "YUPIAO_REFERENCE" {
-			looks.Add(1)
-		}
-	}})
-	l.serve()
-	stream, err := l.js.Stream(t.Context(), "YUPIAO_REFERENCE")
-	l.must(err)
-	last := stream.CachedInfo().State.LastSeq
-	for _, subject := range []string{"yupiao.v1.network", "yupiao.v1.pattern." + string(l.pattern.ID)} {
-		good, err := stream.GetLastMsgForSubject(t.Context(), subject)
-		l.must(err)
-		_, err = l.js.Publish(t.Context(), subject, []byte("nonsense"))
-		l.must(err)
-		testkit.Eventually(t, subject+" is as it was", func() bool {
-			m, err := stream.GetLastMsgForSubject(t.Context(), subject)
-			l.must(err)
-			return bytes.Equal(m.Data, good.Data)
-		})
-		seen := looks.Load()
-		testkit.Eventually(t, "some more looks", func() bool { return looks.Load() >= seen+2 })
-		info, err := stream.Info(t.Context())
-		l.must(err)
-		if last += 3; info.State.LastSeq != last { // theirs, the network, the pattern
-			t.Errorf("the stream's last message is %d; want %d", info.State.LastSeq, last)
-		}
-	}
-}
-
-// late loses the first state that it is given, and says so when it is told to.
-type late struct {
-	feed.Link
-	states        atomic.Int64
-	lost, confess chan struct{}
-}
-
-func (l *late) Send(m feed.Outgoing) (feed.Ack, error) {
-	if !strings.Contains(m.Subject, ".state.") || l.states.Add(1) > 1 {
-		return l.Link.Send(m)
-	}
-	close(l.lost)
-	return func(context.Context) (uint64, error) {
-		<-l.confess
-		return 0, errors.New("no answer")
-	}, nil
-}
-
-// P2: a state that has to be sent again does not take the place of a newer one that was sent meanwhile.
-func TestLateRetry(t *testing.T) {
-	l := newLine(t, feed.PublisherOptions{})
-	link := &late{Link: testkit.Conn(t, l.server), lost: make(chan struct{}), confess: make(chan struct{})}
-	l.through(link)
-	first := l.ledger.Open(l.run, 1)
-	slow := make(chan error, 1)
-	go func() { slow <- l.publisher.Publish(t.Context(), []feed.Change{first}) }()
-	<-link.lost
-	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Suspend(l.run, true)}))
-	close(link.confess)
-	select {
-	case err := <-slow:
-		l.must(err)
-	case <-time.After(testkit.Patience):
-		t.Fatal("the first state was not given up")
-	}
-	version, _ := l.ledger.Sold(l.run)
-	if s, _ := l.state(); s.Version != version {
-		t.Errorf("the state is of %s; the run is at %s", s.Version, version)
-	}
-}
-
 // P6: a publisher that goes on with another's bookmark notices that the stream was lost in between, and publishes everything again before its first heartbeat.
 func TestBookmark(t *testing.T) {
-	for name, lose := range map[string]func(*line){
-		"kept": func(*line) {},
-		"recreated": func(l *line) {
-			l.must(l.js.DeleteStream(t.Context(), "YUPIAO_DELTA"))
-		},
-		"rolled back": func(l *line) {
-			l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE")) // the copy is older than the state, too
-			l.server.Stop()
-			l.must(os.RemoveAll(l.server.Dir))
-			l.must(os.CopyFS(l.server.Dir, os.DirFS(l.server.Dir+".older")))
-			l.server.Start()
+	rollBack := func(l *line, _ feed.Bookmark) {
+		l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE")) // the copy is older than the state, too
+		l.server.Stop()
+		l.must(os.RemoveAll(l.server.Dir))
+		l.must(os.CopyFS(l.server.Dir, os.DirFS(l.server.Dir+".older")))
+		l.server.Start()
+	}
+	for name, lose := range map[string]func(*line, feed.Bookmark){
+		"kept":        func(*line, feed.Bookmark) {},
+		"recreated":   func(l *line, _ feed.Bookmark) { l.must(l.js.DeleteStream(t.Context(), "YUPIAO_DELTA")) },
+		"rolled back": rollBack,
+		"rolled back and longer again": func(l *line, b feed.Bookmark) {
+			rollBack(l, b)
+			for range 2 { // each takes charge, and is gone before it could tell
+				_, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger, feed.PublisherOptions{Bookmark: b})
+				l.must(err)
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -285,7 +215,7 @@ func TestBookmark(t *testing.T) {
 			l.server.Start()
 			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
 			bookmark := l.publisher.Bookmark()
-			lose(l)
+			lose(l, bookmark)
 			version, _ := l.ledger.Sold(l.run)
 			next, err := feed.NewPublisher(t.Context(), testkit.Conn(t, l.server), l.ledger,
 				feed.PublisherOptions{Bookmark: bookmark, HealEvery: time.Hour, HeartbeatEvery: 10 * time.Millisecond})

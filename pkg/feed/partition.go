@@ -17,7 +17,7 @@ type partitionWriter struct {
 	publisher *Publisher
 	partition rail.Partition
 
-	sequence atomic.Uint64 // of the partition's last acknowledged message; written by whoever has the turn
+	end atomic.Pointer[place] // the partition's last acknowledged message; written by whoever has the turn
 
 	turn    turn // guards what follows and the order of publishes
 	batch   uint64
@@ -63,7 +63,7 @@ func (w *partitionWriter) claim(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.sequence.Store(last.sequence)
+		w.end.Store(&last.place)
 		if err := w.send(ctx, &event.DeltaBatch{}); err == nil {
 			return w.noteClaim(ctx)
 		} else if !errors.Is(err, ErrFenced) {
@@ -117,7 +117,7 @@ func (w *partitionWriter) note(deltas []event.RunDelta) {
 	for i := range deltas {
 		w.know(deltas[i].Run, deltas[i].Version)
 	}
-	w.through = w.sequence.Load()
+	w.through = w.sequence()
 	w.mu.Unlock()
 	w.publisher.uncover(deltas)
 	w.publisher.stats.deltas.Add(uint64(len(deltas)))
@@ -171,7 +171,7 @@ func (w *partitionWriter) versions(date rail.Date) *event.Versions {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// A stream that was made anew is not as long as the former one was, and to those who have read what there is nothing else has to come: all that is listed was published again.
-	out := &event.Versions{Through: min(w.through, w.sequence.Load())}
+	out := &event.Versions{Through: min(w.through, w.sequence())}
 	day := w.published[date]
 	if day == nil {
 		return out
@@ -183,9 +183,12 @@ func (w *partitionWriter) versions(date rail.Date) *event.Versions {
 	return out
 }
 
+// sequence is the last acknowledged one.
+func (w *partitionWriter) sequence() uint64 { return w.end.Load().sequence }
+
 // mark is the last acknowledged sequence.
 func (w *partitionWriter) mark() event.Mark {
-	return event.Mark{Partition: w.partition, Sequence: w.sequence.Load()}
+	return event.Mark{Partition: w.partition, Sequence: w.sequence()}
 }
 
 // publish sends a batch unless the publisher is fenced off, which it then stays. The caller has the turn.
@@ -204,13 +207,9 @@ func (w *partitionWriter) publish(ctx context.Context, b *event.DeltaBatch) erro
 func (w *partitionWriter) send(ctx context.Context, b *event.DeltaBatch) error {
 	w.batch++
 	b.Publisher, b.Batch, b.History = w.publisher.opts.Name, w.batch, w.publisher.history.Load()
-	data, err := event.EncodeDeltas(b, event.Protobuf)
-	if err != nil {
-		return err
-	}
 	first := w.publisher.highest[streamDelta].Load()
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		done, err := w.try(ctx, data, first)
+		done, err := w.try(ctx, b, first)
 		if done || err != nil {
 			return err
 		}
@@ -223,13 +222,19 @@ func (w *partitionWriter) send(ctx context.Context, b *event.DeltaBatch) error {
 
 // try sends once. Neither done nor an error means: try again. First is the highest acknowledged sequence before the first try: a message whose acknowledgement was lost may
 // have been stored in any of them, and those of other partitions since.
-func (w *partitionWriter) try(ctx context.Context, data []byte, first uint64) (done bool, err error) {
+func (w *partitionWriter) try(ctx context.Context, b *event.DeltaBatch, first uint64) (done bool, err error) {
+	end := w.end.Load()
+	b.After = end.sum
+	data, err := event.EncodeDeltas(b, event.Protobuf)
+	if err != nil {
+		return false, err
+	}
 	once, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	before := w.publisher.highest[streamDelta].Load()
-	sequence, err := w.publisher.link.Put(once, streamDelta, Outgoing{Subject: deltaSubject(w.partition), Data: data}, w.sequence.Load())
+	sequence, err := w.publisher.link.Put(once, streamDelta, Outgoing{Subject: deltaSubject(w.partition), Data: data}, end.sequence)
 	if err == nil {
-		w.acknowledged(sequence, before)
+		w.acknowledged(place{sequence, event.Sum(data)}, before)
 		w.publisher.stats.batches.Add(1)
 		return true, nil
 	}
@@ -242,10 +247,10 @@ func (w *partitionWriter) try(ctx context.Context, data []byte, first uint64) (d
 	return false, nil // no answer, no leader, no stream yet: the server's state decides at the next try
 }
 
-// acknowledged notes the sequence of a message.
-func (w *partitionWriter) acknowledged(sequence, before uint64) {
-	w.publisher.acknowledged(streamDelta, sequence, before) // before the mark rises
-	w.sequence.Store(sequence)
+// acknowledged notes where a message is.
+func (w *partitionWriter) acknowledged(at place, before uint64) {
+	w.publisher.acknowledged(streamDelta, at.sequence, before) // before the mark rises
+	w.end.Store(&at)
 }
 
 // explain finds out why the last sequence is not the expected one: another publisher took charge (P3); a subject whose messages have all expired, a stream that was recreated or
@@ -253,28 +258,34 @@ func (w *partitionWriter) acknowledged(sequence, before uint64) {
 // acknowledgement was lost.
 func (w *partitionWriter) explain(ctx context.Context, before uint64) (done bool, err error) {
 	last, err := w.last(ctx)
-	ours, fell := last.publisher == w.publisher.opts.Name, last.sequence < w.sequence.Load()
+	ours, fell := last.publisher == w.publisher.opts.Name, last.sequence < w.sequence()
 	switch {
 	case err != nil:
 		return false, nil
 	case last.publisher != "" && !ours && (!fell || last.at.After(w.claimed)):
 		return false, fmt.Errorf("%w: partition %d now belongs to %q", ErrFenced, w.partition, last.publisher)
 	case ours && !fell:
-		w.acknowledged(last.sequence, before)
+		w.acknowledged(last.place, before)
 		return last.batch == w.batch, nil
 	}
 	if fell {
 		w.publisher.owed.Add(1) // before the mark falls; the next look at the streams publishes everything again
 	}
-	w.sequence.Store(last.sequence)
+	w.end.Store(&last.place)
 	return false, nil
 }
 
-// lastMessage is what came last in a partition. It is zero if there is nothing, and has no publisher if it is somebody's broken message.
+// place is where a message of the delta stream is, and the sum of its payload: which one it is. The sequence is 0 if there is none.
+type place struct{ sequence, sum uint64 }
+
+func placeOf(msg *Message) place { return place{msg.Sequence, event.Sum(msg.Data)} }
+
+// lastMessage is what came last in a partition. It has no publisher if there is none, or it is somebody's broken message.
 type lastMessage struct {
-	publisher                string
-	batch, history, sequence uint64
-	at                       time.Time
+	place
+	publisher      string
+	batch, history uint64
+	at             time.Time
 }
 
 func (w *partitionWriter) last(ctx context.Context) (out lastMessage, err error) {
@@ -282,12 +293,12 @@ func (w *partitionWriter) last(ctx context.Context) (out lastMessage, err error)
 	defer cancel()
 	msg, err := w.publisher.link.LastOn(once, streamDelta, deltaSubject(w.partition))
 	if errors.Is(err, ErrNoMessage) {
-		return out, nil
+		return lastMessage{place: place{sum: event.Sum(nil)}}, nil
 	}
 	if err != nil {
 		return out, fmt.Errorf("read the last of partition %d: %w", w.partition, err)
 	}
-	out.sequence, out.at = msg.Sequence, msg.At
+	out.place, out.at = placeOf(msg), msg.At
 	if batch, _, err := new(event.Decoder).Deltas(msg.Data, msg.Format); err == nil {
 		out.publisher, out.batch, out.history = batch.Publisher, batch.Batch, batch.History
 	}

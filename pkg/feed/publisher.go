@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -144,21 +145,26 @@ func NewPublisher(ctx context.Context, link Link, authority Authority, opts Publ
 	}
 	for i := range p.writers {
 		p.writers[i] = &partitionWriter{publisher: p, partition: rail.Partition(i), turn: newTurn(), published: map[rail.Date]*publishedDay{}}
-	}
-	for name, b := range opts.Bookmark {
-		p.seen[name] = Sight{Created: b.Created, Last: b.Last}
+		p.writers[i].end.Store(new(place))
 	}
 	for _, name := range streams {
 		p.highest[name] = new(atomic.Uint64)
+		if b, some := opts.Bookmark[name]; some {
+			p.seen[name] = Sight{Created: b.Created, Last: b.Last}
+			p.highest[name].Store(b.Last)
+		}
 	}
 	before := opts.Bookmark[streamDelta]
 	raise(&p.history, before.History)
-	raise(p.highest[streamDelta], before.Last)
 	if err := p.eachWriter(func(w *partitionWriter) error { return w.learn(ctx) }); err != nil {
 		return nil, err
 	}
+	overwritten, err := p.overwritten(ctx, before)
+	if err != nil {
+		return nil, err
+	}
 	// Whoever published everything again since the bookmark may not have known all: one that was deposed does not.
-	if before.Owed || p.history.Load() > before.History {
+	if before.Owed || overwritten || p.history.Load() > before.History {
 		p.owed.Add(1)
 	}
 	if err := p.noteStreams(ctx); err != nil {
@@ -168,6 +174,23 @@ func NewPublisher(ctx context.Context, link Link, authority Authority, opts Publ
 	claiming, cancel := context.WithTimeout(ctx, giveUp)
 	defer cancel()
 	return p, p.eachWriter(func(w *partitionWriter) error { return w.claim(claiming) })
+}
+
+// overwritten reports whether another message has the place of the one that a bookmark names: the stream fell back, and has grown since. Whoever saw it fall may be gone before a bookmark told of it.
+func (p *Publisher) overwritten(ctx context.Context, before StreamMark) (bool, error) {
+	if before.Sum == 0 {
+		return false, nil // it does not say which one that is
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	msg, err := p.link.At(ctx, streamDelta, before.Last)
+	if errors.Is(err, ErrNoMessage) {
+		return false, nil // it expired, or the stream is shorter, which its length tells
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at the bookmark's place: %w", err)
+	}
+	return placeOf(msg).sum != before.Sum, nil
 }
 
 // raise raises a number that only rises.
@@ -184,7 +207,7 @@ func (p *Publisher) eachWriter(do func(*partitionWriter) error) error {
 	return group.Wait()
 }
 
-// Bookmark is how far a publisher has come: for each stream by name, when it was made, and a sequence that it had reached. A booking backend stores it together
+// Bookmark is how far a publisher has come: for each stream by name, when it was made, and a sequence that it had reached; for that of the deltas also the message that is there. A booking backend stores it together
 // with what was acknowledged, and gives it to its next publisher. An acknowledged message may still be lost by a crash of its servers; when both crash at
 // once, this alone tells.
 type Bookmark map[string]StreamMark
@@ -193,6 +216,8 @@ type Bookmark map[string]StreamMark
 type StreamMark struct {
 	Created time.Time `json:"created"`
 	Last    uint64    `json:"last"`
+	// Sum is that of the message with the sequence Last, so that a stream that fell back and has grown again is noticed. Only of the delta stream; 0: not known.
+	Sum uint64 `json:"sum,omitempty"`
 	// History is how often everything had been published again. Only of the delta stream.
 	History uint64 `json:"history,omitempty"`
 	// Owed: everything has to be published again (P6). Only of the delta stream.
@@ -201,15 +226,19 @@ type StreamMark struct {
 
 // Bookmark is a place that lies behind everything that was acknowledged before the call.
 func (p *Publisher) Bookmark() Bookmark {
-	last := uint64(0)
+	end := new(place)
 	for _, w := range p.writers {
-		last = max(last, w.sequence.Load())
-	}
-	out := Bookmark{}
-	for name, sight := range *p.sights.Load() {
-		if out[name] = (StreamMark{Created: sight.Created}); name == streamDelta {
-			out[name] = StreamMark{Created: sight.Created, Last: last, History: p.history.Load(), Owed: p.owed.Load() > 0}
+		if at := w.end.Load(); at.sequence > end.sequence {
+			end = at
 		}
+	}
+	sights := *p.sights.Load()
+	out := Bookmark{}
+	for _, name := range streams {
+		out[name] = StreamMark{Created: sights[name].Created, Last: p.highest[name].Load()}
+	}
+	out[streamDelta] = StreamMark{ // after the others: what makes them fall is owed before they do
+		Created: sights[streamDelta].Created, Last: end.sequence, Sum: end.sum, History: p.history.Load(), Owed: p.owed.Load() > 0,
 	}
 	return out
 }

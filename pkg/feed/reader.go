@@ -79,6 +79,8 @@ type Reader struct {
 	known                map[string]*atomic.Uint64 // how far each stream is known to have come
 	suspect              chan error                // what shows that the stream diverged
 	waiting              *semaphore.Weighted       // the bytes of what is in lanes
+	end                  uint64                    // of the delta stream when it was seen first; not changed once its lanes get messages of it
+	sums                 [rail.Partitions]uint64   // of the last message of each that was read, each its lane's; 0: none was
 }
 
 // item is a unit of work of a lane: a message to decode, or a call to make in its turn.
@@ -168,6 +170,7 @@ func (r *Reader) read(ctx context.Context, group *errgroup.Group) error {
 		return err
 	}
 	r.catching.Store(true)
+	r.end = seen[streamDelta].Last
 	if err := r.follow(ctx, group, streamDelta, seen, r.delta); err != nil {
 		return err
 	}

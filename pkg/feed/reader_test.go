@@ -131,6 +131,49 @@ func TestBrokenMessages(t *testing.T) {
 	}
 }
 
+// R9: a batch that comes after another message than the one that was read ends the reader, before the sink hears of it. One that does not say so, or comes after nobody's nonsense, is as good as any;
+// and what lay in the stream before the reader began would be there at the next attempt as well.
+func TestAnotherPast(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	version, last := uint64(0), []byte(nil)
+	store := func(data []byte) {
+		t.Helper()
+		_, err := l.js.Publish(t.Context(), fmt.Sprint("yupiao.v1.delta.", l.run.Partition()), data)
+		l.must(err)
+		last = data
+	}
+	batch := func(after uint64) {
+		t.Helper()
+		version++
+		data, err := event.EncodeDeltas(&event.DeltaBatch{After: after, Deltas: []event.RunDelta{{Run: l.run, Version: rail.Version{Revision: version}}}}, event.Protobuf)
+		l.must(err)
+		store(data)
+	}
+	const wrong = 12345
+	batch(wrong)
+	r := new(recorder)
+	ended := l.read(r)
+	came := func(want int) {
+		t.Helper()
+		testkit.Eventually(t, "the deltas", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.loaded && r.deltas == want })
+	}
+	came(1)
+	batch(event.Sum(last))
+	batch(0)
+	store([]byte("nonsense"))
+	batch(event.Sum(last))
+	came(4)
+	batch(wrong)
+	select {
+	case err := <-ended:
+		if !errors.Is(err, feed.ErrDiverged) || r.deltas != 4 {
+			t.Errorf("%d deltas, and %v", r.deltas, err)
+		}
+	case <-time.After(testkit.Patience):
+		t.Error("the reader goes on")
+	}
+}
+
 // behind is a link to a state stream that has lost its last message.
 type behind struct {
 	feed.Link

@@ -17,7 +17,7 @@
 //	R8  A reader never sees half of a RunDelta on one cell, nor a Version that goes back.
 //	R9  A stream that was recreated or rolled back is noticed and loaded again into a shadow, which is swapped in when it is ready and can prove
 //	    its age; meanwhile the old replica answers, marked degraded. It is noticed by a look at the streams, by their births in the heartbeats, by
-//	    a mark that goes back, and by a publisher that says it has published everything again.
+//	    a mark that goes back, by a batch that comes after another message than the one that was read, and by a publisher that says it has published everything again.
 //	R10 A digest of the publisher's that differs at the same point is said so, and the runs that differ are repaired. A version that was heard of, and that
 //	    its lists say time and again is above what the booking system has, is not believed any more.
 //	R11 A run that an operator has purged, or whose last RunState in the stream cannot be understood, is behind until a RunState comes that is not older than what is held, which then takes its place.

@@ -186,11 +186,26 @@ func (l *link) Check(ctx context.Context, name string) (feed.Sight, error) {
 }
 
 // LastOn is part of feed.Link.
-func (l *link) LastOn(ctx context.Context, name, subject string) (m *feed.Message, err error) {
-	err = l.call(ctx, "last "+subject, func() error {
+func (l *link) LastOn(ctx context.Context, name, subject string) (*feed.Message, error) {
+	return l.one(ctx, "last "+subject, name, func(s *stream) *stored { return s.on(subject) })
+}
+
+// At is part of feed.Link.
+func (l *link) At(ctx context.Context, name string, sequence uint64) (*feed.Message, error) {
+	return l.one(ctx, fmt.Sprint("at ", sequence), name, func(s *stream) *stored {
+		if next, _ := s.after(sequence - 1); next != nil && next.sequence == sequence {
+			return next
+		}
+		return nil
+	})
+}
+
+// one gets a message of a stream.
+func (l *link) one(ctx context.Context, about, name string, get func(*stream) *stored) (m *feed.Message, err error) {
+	err = l.call(ctx, about, func() error {
 		exists := l.server.with(name, func(s *stream) {
-			if last := s.on(subject); last != nil {
-				m = &feed.Message{Subject: subject, Data: last.data, Format: last.format, At: last.at, Sequence: last.sequence}
+			if found := get(s); found != nil {
+				m = &feed.Message{Subject: found.subject, Data: found.data, Format: found.format, At: found.at, Sequence: found.sequence}
 			}
 		})
 		switch {

@@ -48,6 +48,8 @@ var plants = []plant{
 	{"the history begins anew with each publisher (P6)", "feed/partition.go", "	raise(&w.publisher.history, last.history)\n", "	_ = last\n", "TestStreamIsFilledAgain"},
 	{"a state stream that fell back is taken for whole (P6)", "feed/reader.go", "known != nil && known.Load() < last", "known == nil && last > 0", "TestStatesFellBackUnnoticed"},
 	{"what somebody else wrote in a pattern's place stays (P2)", "feed/serve.go", "	if others > p.foreign {", "	if false {", "TestReferenceIsWrittenOver"},
+	{"a bookmark's message is not looked at (P6)", "feed/publisher.go", "placeOf(msg).sum != before.Sum", "false", "TestBookmark"},
+	{"what a batch comes after is not looked at (R9)", "feed/lane.go", "|| b.After == before ||", "|| true ||", "TestAnotherPast"},
 	{"lists are as of a message that is gone (R10)", "feed/partition.go", "min(w.through, w.sequence.Load())", "w.through", "TestListsAreOfTheStreamThatThereIs"},
 	{"states go before nodes let their date go (P2)", "feed/publisher.go", "s.Run.Date.At(p.longest, p.location)", "s.Run.Date.At(0, p.location)", "TestYesterdaysRunsAreFilledAgain"},
 	{"a late retry puts an older state in a newer one's place (P2)", "feed/publisher.go", "if day[m.run].Above(m.version) {", "if false {", "TestLateRetry"},

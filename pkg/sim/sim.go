@@ -12,8 +12,8 @@
 //	S5 Received = applied + duplicate + held + broken, on every replica (R5).
 //	S6 When the faults are over, all nodes hold the truth and prove it, within a bounded time.
 //
-// Not covered: a message that was cut and still makes sense; a second loss on the servers within the seconds in which the first is made up for; a loss that nobody has noted when the publisher
-// who saw it is replaced. Digests find those.
+// Not covered: a message that was cut and still makes sense; a second loss on the servers within the seconds in which the first is made up for; a state stream alone that fell back and has become
+// longer than it was when the publisher who saw it is replaced. Digests find those.
 package sim
 
 import (

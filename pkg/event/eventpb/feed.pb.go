@@ -1165,7 +1165,10 @@ type DeltaBatch struct {
 	Batch     uint64 `protobuf:"varint,4,opt,name=batch,proto3" json:"batch,omitempty"`
 	// How often a stream was found recreated or rolled back, and everything was published again; a node that sees it rise loads again, since what came after
 	// the fall may have passed it by. Each publisher counts on from the highest that it finds in the last batches of the stream, and from where the one before it was.
-	History       uint64 `protobuf:"varint,5,opt,name=history,proto3" json:"history,omitempty"`
+	History uint64 `protobuf:"varint,5,opt,name=history,proto3" json:"history,omitempty"`
+	// FNV-1a-64 of the payload of the message before it in this partition, of no bytes if there is none; 0 if the publisher does not say. A node that has read another
+	// one loads again: the stream went back, and what came before this one has passed it by.
+	After         uint64 `protobuf:"fixed64,6,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1231,6 +1234,13 @@ func (x *DeltaBatch) GetBatch() uint64 {
 func (x *DeltaBatch) GetHistory() uint64 {
 	if x != nil {
 		return x.History
+	}
+	return 0
+}
+
+func (x *DeltaBatch) GetAfter() uint64 {
+	if x != nil {
+		return x.After
 	}
 	return 0
 }
@@ -2098,14 +2108,15 @@ const file_yupiao_v1_feed_proto_rawDesc = "" +
 	"from_first\x18\x01 \x01(\rR\tfromFirst\x12\x1b\n" +
 	"\tfrom_last\x18\x02 \x01(\rR\bfromLast\x12\x19\n" +
 	"\bto_first\x18\x03 \x01(\rR\atoFirst\x12\x17\n" +
-	"\ato_last\x18\x04 \x01(\rR\x06toLast\"\xb4\x01\n" +
+	"\ato_last\x18\x04 \x01(\rR\x06toLast\"\xca\x01\n" +
 	"\n" +
 	"DeltaBatch\x12+\n" +
 	"\x06deltas\x18\x01 \x03(\v2\x13.yupiao.v1.RunDeltaR\x06deltas\x12+\n" +
 	"\adigests\x18\x02 \x03(\v2\x11.yupiao.v1.DigestR\adigests\x12\x1c\n" +
 	"\tpublisher\x18\x03 \x01(\tR\tpublisher\x12\x14\n" +
 	"\x05batch\x18\x04 \x01(\x04R\x05batch\x12\x18\n" +
-	"\ahistory\x18\x05 \x01(\x04R\ahistory\"\x93\x01\n" +
+	"\ahistory\x18\x05 \x01(\x04R\ahistory\x12\x14\n" +
+	"\x05after\x18\x06 \x01(\x06R\x05after\"\x93\x01\n" +
 	"\bRunDelta\x12\x10\n" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12,\n" +
 	"\aversion\x18\x02 \x01(\v2\x12.yupiao.v1.VersionR\aversion\x12+\n" +
