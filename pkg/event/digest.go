@@ -26,7 +26,7 @@ func digestHash(run rail.RunID, v rail.Version) uint64 {
 	return mix(h ^ mix(v.Epoch) ^ mix(v.Revision+1<<63))
 }
 
-// Sum is the checksum of a message's payload by which the next one of its partition says what it comes after: FNV-1a-64, as the schema says. That of no message is the one of no bytes.
+// Sum is the checksum of a message's payload by which the next one of its partition says what it comes after: FNV-1a-64, as the schema says.
 func Sum(payload []byte) uint64 { return fnv(fnvOffset, payload) }
 
 // fnvOffset is what FNV-1a-64 begins with (Fowler, Noll, Vo: draft-eastlake-fnv).

@@ -71,7 +71,7 @@ type DeltaBatch struct {
 	Batch     uint64
 	// History is how often the publisher has published everything again.
 	History uint64
-	// After is the Sum of the message before it in this partition; 0 if the publisher does not say.
+	// After is the Sum of the message before it in this partition; 0 if there is none, or the publisher does not say.
 	After uint64
 }
 

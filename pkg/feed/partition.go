@@ -275,7 +275,7 @@ func (w *partitionWriter) explain(ctx context.Context, before uint64) (done bool
 	return false, nil
 }
 
-// place is where a message of the delta stream is, and the sum of its payload: which one it is. The sequence is 0 if there is none.
+// place is where a message of the delta stream is, and the sum of its payload: which one it is. It is zero if there is none.
 type place struct{ sequence, sum uint64 }
 
 func placeOf(msg *Message) place { return place{msg.Sequence, event.Sum(msg.Data)} }
@@ -293,7 +293,7 @@ func (w *partitionWriter) last(ctx context.Context) (out lastMessage, err error)
 	defer cancel()
 	msg, err := w.publisher.link.LastOn(once, streamDelta, deltaSubject(w.partition))
 	if errors.Is(err, ErrNoMessage) {
-		return lastMessage{place: place{sum: event.Sum(nil)}}, nil
+		return out, nil
 	}
 	if err != nil {
 		return out, fmt.Errorf("read the last of partition %d: %w", w.partition, err)

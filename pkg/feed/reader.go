@@ -75,12 +75,12 @@ type Reader struct {
 	catching atomic.Bool
 	started  time.Time
 
-	lastDelta, lastState atomic.Uint64             // stream sequences handed over
-	known                map[string]*atomic.Uint64 // how far each stream is known to have come
-	suspect              chan error                // what shows that the stream diverged
-	waiting              *semaphore.Weighted       // the bytes of what is in lanes
-	end                  uint64                    // of the delta stream when it was seen first; not changed once its lanes get messages of it
-	sums                 [rail.Partitions]uint64   // of the last message of each that was read, each its lane's; 0: none was
+	lastDelta atomic.Uint64             // sequence handed over
+	known     map[string]*atomic.Uint64 // how far each stream is known to have come
+	suspect   chan error                // what shows that the stream diverged
+	waiting   *semaphore.Weighted       // the bytes of what is in lanes
+	end       uint64                    // of the delta stream when it was seen first; not changed once its lanes get messages of it
+	sums      [rail.Partitions]uint64   // of the last message of each that was read, each its lane's; 0: none was
 }
 
 // item is a unit of work of a lane: a message to decode, or a call to make in its turn.
@@ -261,7 +261,6 @@ func (r *Reader) reference(_ context.Context, m *Message) error {
 
 func (r *Reader) state(ctx context.Context, m *Message) error {
 	r.states.Add(1)
-	r.lastState.Store(m.Sequence)
 	return r.handOverState(ctx, m)
 }
 
@@ -321,9 +320,9 @@ func (r *Reader) diverged(err error) {
 func (r *Reader) lookAt(ctx context.Context, seen map[string]Sight) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	read := map[string]uint64{streamDelta: r.lastDelta.Load(), streamState: r.lastState.Load()}
+	read := r.lastDelta.Load()
 	for _, name := range streams {
-		before := seen[name]
+		before := Sight{Created: seen[name].Created, Last: r.known[name].Load()}
 		now, err := r.link.Look(ctx, name)
 		if errors.Is(err, ErrNoStream) {
 			return fmt.Errorf("%w: %s was deleted", ErrDiverged, name)
@@ -332,12 +331,11 @@ func (r *Reader) lookAt(ctx context.Context, seen map[string]Sight) error {
 			return nil // out of reach; heartbeats stop as well, and the age tells
 		}
 		raise(r.known[name], now.Last)
-		before.Last = max(before.Last, read[name])
 		if now.diverged(before) {
 			return fmt.Errorf("%w: %s was created at %s with last sequence %d; before it was %s and %d", ErrDiverged, name, now.Created, now.Last, before.Created, before.Last)
 		}
-		if name == streamDelta && now.Messages > 0 && now.First > before.Last+1 {
-			return fmt.Errorf("%w: deltas %d to %d expired unread", ErrDiverged, before.Last+1, now.First-1)
+		if name == streamDelta && now.Messages > 0 && now.First > max(read, r.end)+1 {
+			return fmt.Errorf("%w: deltas %d to %d expired unread", ErrDiverged, max(read, r.end)+1, now.First-1)
 		}
 	}
 	return nil

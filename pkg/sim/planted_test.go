@@ -48,7 +48,7 @@ var plants = []plant{
 	{"a debt is not handed on (P6)", "feed/publisher.go", "	if before.Owed || ", "	if ", "TestStreamIsFilledAgain"},
 	{"a state stream that fell back is taken for whole (P6)", "feed/reader.go", "known != nil && known.Load() < last", "known == nil && last > 0", "TestStatesFellBackUnnoticed"},
 	{"what somebody else wrote in a pattern's place stays (P2)", "feed/serve.go", "	if others > p.foreign {", "	if false {", "TestReferenceIsWrittenOver"},
-	{"a bookmark's message is not looked at (P6)", "feed/publisher.go", "placeOf(msg).sum != before.Sum", "placeOf(msg).sum == 0", "TestBookmark"},
+	{"a bookmark's message is not looked at (P6)", "feed/bookmark.go", "placeOf(msg).sum != before.Sum", "placeOf(msg).sum == 0", "TestBookmark"},
 	{"what a batch comes after is not looked at (R9)", "feed/lane.go", "|| b.After == before ||", "|| true ||", "TestAnotherPast"},
 	{"lists are as of a message that is gone (R10)", "feed/partition.go", "min(w.through, w.sequence())", "w.through", "TestListsAreOfTheStreamThatThereIs"},
 	{"states go before nodes let their date go (P2)", "feed/publisher.go", "s.Run.Date.At(p.longest, p.location)", "s.Run.Date.At(0, p.location)", "TestYesterdaysRunsAreFilledAgain"},

@@ -1166,8 +1166,8 @@ type DeltaBatch struct {
 	// How often a stream was found recreated or rolled back, and everything was published again; a node that sees it rise loads again, since what came after
 	// the fall may have passed it by. Each publisher counts on from the highest that it finds in the last batches of the stream, and from where the one before it was.
 	History uint64 `protobuf:"varint,5,opt,name=history,proto3" json:"history,omitempty"`
-	// FNV-1a-64 of the payload of the message before it in this partition, of no bytes if there is none; 0 if the publisher does not say. A node that has read another
-	// one loads again: the stream went back, and what came before this one has passed it by.
+	// FNV-1a-64 of the payload of the message before it in this partition; 0 if there is none, or the publisher does not say. A node that has read another one loads
+	// again: the stream went back, and what came before this one has passed it by.
 	After         uint64 `protobuf:"fixed64,6,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -1,0 +1,61 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Bookmark is how far a publisher has come: for each stream by name, when it was made, and a sequence that it had reached; for that of the deltas also the message that is there. A booking backend stores it together
+// with what was acknowledged, and gives it to its next publisher. An acknowledged message may still be lost by a crash of its servers; when both crash at
+// once, this alone tells.
+type Bookmark map[string]StreamMark
+
+// StreamMark is a place in a stream.
+type StreamMark struct {
+	Created time.Time `json:"created"`
+	Last    uint64    `json:"last"`
+	// Sum is that of the message with the sequence Last, so that a stream that fell back and has grown again is noticed. Only of the delta stream; 0: not known.
+	Sum uint64 `json:"sum,omitempty"`
+	// History is how often everything had been published again. Only of the delta stream.
+	History uint64 `json:"history,omitempty"`
+	// Owed: everything has to be published again (P6). Only of the delta stream.
+	Owed bool `json:"owed,omitempty"`
+}
+
+// Bookmark is a place that lies behind everything that was acknowledged before the call.
+func (p *Publisher) Bookmark() Bookmark {
+	end := new(place)
+	for _, w := range p.writers {
+		if at := w.end.Load(); at.sequence > end.sequence {
+			end = at
+		}
+	}
+	sights := *p.sights.Load()
+	out := Bookmark{}
+	for _, name := range streams {
+		out[name] = StreamMark{Created: sights[name].Created, Last: p.highest[name].Load()}
+	}
+	out[streamDelta] = StreamMark{ // after the others: what makes them fall is owed before they do
+		Created: sights[streamDelta].Created, Last: end.sequence, Sum: end.sum, History: p.history.Load(), Owed: p.owed.Load() > 0,
+	}
+	return out
+}
+
+// overwritten reports whether another message has the place of the one that a bookmark names: the stream fell back, and has grown since. Whoever saw it fall may be gone before a bookmark told of it.
+func (p *Publisher) overwritten(ctx context.Context, before StreamMark) (bool, error) {
+	if before.Sum == 0 {
+		return false, nil // it does not say which one that is
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	msg, err := p.link.At(ctx, streamDelta, before.Last)
+	if errors.Is(err, ErrNoMessage) {
+		return false, nil // it expired, or the stream is shorter, which its length tells
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at the bookmark's place: %w", err)
+	}
+	return placeOf(msg).sum != before.Sum, nil
+}
