@@ -20,6 +20,8 @@ type StreamMark struct {
 	Sum uint64 `json:"sum,omitempty"`
 	// History is how often everything had been published again. Only of the delta stream.
 	History uint64 `json:"history,omitempty"`
+	// Covered is up to when every published delta is told by a state, too (P2). Only of the delta stream.
+	Covered time.Time `json:"covered,omitzero"`
 	// Owed: everything has to be published again (P6). Only of the delta stream.
 	Owed bool `json:"owed,omitempty"`
 }
@@ -38,7 +40,7 @@ func (p *Publisher) Bookmark() Bookmark {
 		out[name] = StreamMark{Created: sights[name].Created, Last: p.highest[name].Load()}
 	}
 	out[streamDelta] = StreamMark{ // after the others: what makes them fall is owed before they do
-		Created: sights[streamDelta].Created, Last: end.sequence, Sum: end.sum, History: p.history.Load(), Owed: p.owed.Load() > 0,
+		Created: sights[streamDelta].Created, Last: end.sequence, Sum: end.sum, Covered: p.coveredTo(), History: p.history.Load(), Owed: p.owed.Load() > 0 || p.late(),
 	}
 	return out
 }

@@ -5,7 +5,9 @@
 //
 //	P1 Deltas of one run are published in Revision order, each after the change is committed, at least once.
 //	P2 A RunState is published when a run opens, whenever something other than an adjust changes, every StateEvery deltas, and long
-//	   before the run's oldest delta not covered by a RunState leaves the delta stream: state + retained deltas always reach the present. All states, the network and
+//	   before the run's oldest delta not covered by a RunState leaves the delta stream: state + retained deltas always reach the present. Where that
+//	   cannot be kept, since no state passes, there is no heartbeat before deltas expire, and then everything is published again (P6). A bookmark says up to when deltas are covered;
+//	   whoever takes charge publishes every state within a twelfth of the deltas' life. All states, the network and
 //	   the patterns are published again, slowly and without end, for what nobody noticed; the network and the patterns at once when somebody else has written beside them.
 //	P3 One publisher is in charge of a partition at a time. Taking charge moves the partition's last sequence, so that the next
 //	   publish of the former one is refused by the server (expected last sequence): it is fenced off, not merged. Each batch says by a checksum which message

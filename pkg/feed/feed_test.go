@@ -165,24 +165,6 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// P2: a state follows every StateEvery deltas, and long before a delta that it does not cover leaves the stream.
-func TestStatesFollow(t *testing.T) {
-	for name, o := range map[string]feed.PublisherOptions{"by number": {StateEvery: 5}, "by age": {Limits: feed.Limits{DeltaAge: 2 * time.Second}, DigestEvery: time.Hour, HealEvery: time.Hour}} {
-		t.Run(name, func(t *testing.T) {
-			l := newLine(t, o)
-			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
-			l.serve()
-			for range 6 {
-				l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
-			}
-			testkit.Eventually(t, "a state of the last version", func() bool {
-				s, _ := l.state()
-				return s.Version.Revision == 7
-			})
-		})
-	}
-}
-
 // A run that is long over is left out whole: its state would expire at once, and its delta alone would be a riddle.
 func TestRunThatIsOver(t *testing.T) {
 	l := newLine(t, feed.PublisherOptions{})

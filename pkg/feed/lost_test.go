@@ -19,10 +19,12 @@ import (
 )
 
 // through has the line's publisher go on by way of a link.
-func (l *line) through(link feed.Link) {
+func (l *line) through(link feed.Link) { l.throughWith(link, feed.PublisherOptions{}) }
+
+func (l *line) throughWith(link feed.Link, o feed.PublisherOptions) {
 	l.t.Helper()
 	var err error
-	l.publisher, err = feed.NewPublisher(l.t.Context(), link, l.ledger, feed.PublisherOptions{})
+	l.publisher, err = feed.NewPublisher(l.t.Context(), link, l.ledger, o)
 	l.must(err)
 	l.must(l.publisher.Network(l.t.Context(), testkit.Network()))
 	l.must(l.publisher.Patterns(l.t.Context(), []*timetable.Pattern{l.pattern}))
@@ -368,16 +370,11 @@ func TestStreamIsFilledAgain(t *testing.T) {
 	authority.shut.Store(true)
 	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
 	<-authority.asked
-	digests := func(more uint64) {
-		end := l.publisher.Stats().Digests + more
-		testkit.Eventually(t, "digests", func() bool { return l.publisher.Stats().Digests >= end })
-		l.must(l.plain.Flush())
-	}
-	digests(2) // a heartbeat that was on its way has arrived
+	l.digests(2) // a heartbeat that was on its way has arrived
 	for len(heard) > 0 {
 		<-heard
 	}
-	if digests(20); len(heard) > 0 {
+	if l.digests(20); len(heard) > 0 {
 		t.Errorf("%d heartbeats before everything was published again", len(heard))
 	}
 	authority.shut.Store(false)

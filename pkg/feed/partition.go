@@ -102,24 +102,24 @@ func (w *partitionWriter) deltas(ctx context.Context, deltas []event.RunDelta) e
 	}
 	defer w.turn.give()
 	for len(deltas) > 0 {
-		n := min(len(deltas), w.publisher.opts.BatchSize)
+		n, since := min(len(deltas), w.publisher.opts.BatchSize), time.Now()
 		if err := w.publish(ctx, &event.DeltaBatch{Deltas: deltas[:n]}); err != nil {
 			return err
 		}
-		w.note(deltas[:n])
+		w.note(deltas[:n], since)
 		deltas = deltas[n:]
 	}
 	return nil
 }
 
-func (w *partitionWriter) note(deltas []event.RunDelta) {
+func (w *partitionWriter) note(deltas []event.RunDelta, since time.Time) {
 	w.mu.Lock()
 	for i := range deltas {
 		w.know(deltas[i].Run, deltas[i].Version)
 	}
 	w.through = w.sequence()
 	w.mu.Unlock()
-	w.publisher.uncover(deltas)
+	w.publisher.uncover(deltas, since)
 	w.publisher.stats.deltas.Add(uint64(len(deltas)))
 }
 

@@ -100,6 +100,7 @@ type Publisher struct {
 	writers   [rail.Partitions]*partitionWriter
 
 	complete atomic.Int64 // UnixNano up to which everything committed was acknowledged (P5); 0: nothing said yet
+	covered  atomic.Int64 // UnixNano up to which every delta that was published is told by a state, too (P2)
 	fenced   atomic.Bool
 	owed     atomic.Int64                     // above 0: a stream is not the one it was: nothing is proved until everything was published again (P6)
 	sights   atomic.Pointer[map[string]Sight] // the last of each stream
@@ -118,6 +119,7 @@ type Publisher struct {
 	patterns  map[rail.PatternID]*timetable.Pattern
 	longest   rail.Minutes // arrival of a pattern
 	uncovered map[rail.RunID]uncovered
+	inherited time.Time // up to when the states of the publisher before this one tell its deltas; zero: all runs' states were published since
 
 	sending sync.Mutex                                // guards sent, and the order in which states are sent
 	sent    map[rail.Date]map[rail.RunID]rail.Version // of the newest state that was sent
@@ -129,7 +131,7 @@ type Publisher struct {
 // uncovered are a run's deltas since its last RunState.
 type uncovered struct {
 	count  int
-	oldest time.Time
+	oldest time.Time // none was sent before
 	newest rail.Version
 }
 
@@ -154,6 +156,10 @@ func NewPublisher(ctx context.Context, link Link, authority Authority, opts Publ
 		}
 	}
 	before := opts.Bookmark[streamDelta]
+	if p.inherited = before.Covered; p.inherited.IsZero() {
+		p.inherited = time.Now().Add(-p.opts.Limits.DeltaAge / 2) // what P2 promises
+	}
+	p.due()
 	raise(&p.history, before.History)
 	if err := p.eachWriter(func(w *partitionWriter) error { return w.learn(ctx) }); err != nil {
 		return nil, err
@@ -271,7 +277,7 @@ func (p *Publisher) Publish(ctx context.Context, changes []Change) error {
 		part := c.Delta.Run.Partition()
 		deltas[part] = append(deltas[part], c.Delta)
 	}
-	if err := p.states(ctx, latest(states)); err != nil {
+	if err := p.states(ctx, latest(states), time.Time{}); err != nil {
 		return err
 	}
 	return p.eachWriter(func(w *partitionWriter) error { return w.deltas(ctx, deltas[w.partition]) })
@@ -305,8 +311,8 @@ func (p *Publisher) Complete(t time.Time) {
 	}
 }
 
-// states publishes RunStates with an expiry after arrival.
-func (p *Publisher) states(ctx context.Context, states []*event.RunState) error {
+// states publishes RunStates with an expiry after arrival. Those of present runs tell all that was committed up to a time; zero: not known.
+func (p *Publisher) states(ctx context.Context, states []*event.RunState, present time.Time) error {
 	messages := make([]message, 0, len(states))
 	for _, s := range states {
 		ttl, err := p.expiry(s)
@@ -314,6 +320,7 @@ func (p *Publisher) states(ctx context.Context, states []*event.RunState) error 
 			return err
 		}
 		if ttl < shortest {
+			p.release(s.Run)
 			continue
 		}
 		data, err := event.EncodeState(s, event.Protobuf)
@@ -322,9 +329,15 @@ func (p *Publisher) states(ctx context.Context, states []*event.RunState) error 
 		}
 		messages = append(messages, message{subject: stateSubject(s.Run), data: data, ttl: ttl, run: s.Run, version: s.Version})
 	}
-	err := publishEach(ctx, p.sendState, messages, func(m *message) { p.covered(m.run, m.version) })
-	p.stats.states.Add(uint64(len(messages)))
-	return err
+	return publishEach(ctx, p.sendState, messages, func(m *message, refused error) {
+		if refused != nil {
+			p.release(m.run)
+			p.stats.refused.Add(1)
+			return
+		}
+		p.cover(m.run, m.version, present)
+		p.stats.states.Add(1)
+	})
 }
 
 func (p *Publisher) expiry(s *event.RunState) (time.Duration, error) {
@@ -337,7 +350,11 @@ func (p *Publisher) expiry(s *event.RunState) (time.Duration, error) {
 	return last.Add(p.opts.KeepAfterArrival).Sub(p.opts.Clock()).Truncate(time.Second), nil
 }
 
-func (p *Publisher) noteReference(*message) { p.wrote.Add(1) }
+func (p *Publisher) noteReference(_ *message, refused error) {
+	if refused == nil {
+		p.wrote.Add(1)
+	}
+}
 
 func (p *Publisher) send(m *message) (Ack, error) {
 	stream := streamReference
@@ -393,62 +410,6 @@ func (p *Publisher) forget(before rail.Date) {
 	p.sending.Unlock()
 }
 
-// covered notes that a run's state of a version is in the stream.
-func (p *Publisher) covered(run rail.RunID, v rail.Version) {
-	p.mu.Lock()
-	if u, some := p.uncovered[run]; some && !u.newest.Above(v) {
-		delete(p.uncovered, run)
-	}
-	p.mu.Unlock()
-}
-
-// uncover notes published deltas, so that the run's state follows in time (P2).
-func (p *Publisher) uncover(deltas []event.RunDelta) {
-	now := p.opts.Clock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for i := range deltas {
-		if deltas[i].Restated {
-			continue
-		}
-		u := p.uncovered[deltas[i].Run]
-		if u.count++; u.count == 1 {
-			u.oldest = now
-		}
-		u.newest = deltas[i].Version
-		p.uncovered[deltas[i].Run] = u
-	}
-}
-
-// due lists the runs whose state must be published now: after StateEvery deltas, or when half of the deltas' life has gone (P2).
-func (p *Publisher) due() (runs []rail.RunID) {
-	now := p.opts.Clock()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for run, u := range p.uncovered {
-		if u.count >= p.opts.StateEvery || now.Sub(u.oldest) > p.opts.Limits.DeltaAge/2 {
-			runs = append(runs, run)
-		}
-	}
-	slices.SortFunc(runs, rail.RunID.Compare) // the same every time, so that a simulation can do it again
-	return runs
-}
-
-// restate publishes the present states of runs.
-func (p *Publisher) restate(ctx context.Context, runs []rail.RunID) error {
-	states := make([]*event.RunState, 0, len(runs))
-	for _, run := range runs {
-		if s, ok := p.authority.State(run); ok {
-			states = append(states, &s)
-		} else {
-			p.mu.Lock()
-			delete(p.uncovered, run)
-			p.mu.Unlock()
-		}
-	}
-	return p.states(ctx, states)
-}
-
 // Stats of a publisher since it started.
 type Stats struct {
 	// Deltas, Batches and States were acknowledged; Digests were sent.
@@ -459,12 +420,14 @@ type Stats struct {
 	Repairs uint64
 	// Outcomes of offers that were sent.
 	Outcomes uint64
+	// Refused counts states that the servers will never take, being too large, say. Nodes lack what they tell, and say so when a digest differs (R10).
+	Refused uint64
 	// Republished counts the times that everything was published again since a stream was not the one it was (P6).
 	Republished uint64
 }
 
 type publisherStats struct {
-	deltas, batches, states, digests, retries, repairs, outcomes, republished atomic.Uint64
+	deltas, batches, states, digests, retries, repairs, outcomes, refused, republished atomic.Uint64
 }
 
 // Stats is a snapshot.
@@ -472,6 +435,6 @@ func (p *Publisher) Stats() Stats {
 	s := &p.stats
 	return Stats{
 		Deltas: s.deltas.Load(), Batches: s.batches.Load(), States: s.states.Load(), Digests: s.digests.Load(),
-		Retries: s.retries.Load(), Repairs: s.repairs.Load(), Outcomes: s.outcomes.Load(), Republished: s.republished.Load(),
+		Retries: s.retries.Load(), Repairs: s.repairs.Load(), Outcomes: s.outcomes.Load(), Refused: s.refused.Load(), Republished: s.republished.Load(),
 	}
 }

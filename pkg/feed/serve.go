@@ -44,27 +44,6 @@ func (p *Publisher) Serve(ctx context.Context) error {
 	return nil
 }
 
-const healInterval = time.Second
-
-// heal publishes the states of some more runs again, and at the end of each round what they refer to.
-func (p *Publisher) heal(ctx context.Context) error {
-	if len(p.healing) == 0 {
-		p.healing = p.runs()
-		p.perCall = float64(len(p.healing)) * healInterval.Seconds() / p.opts.HealEvery.Seconds()
-	}
-	p.toHeal += p.perCall
-	n := min(int(p.toHeal), len(p.healing))
-	p.toHeal = min(p.toHeal-float64(n), 1)
-	next := p.healing[:n]
-	p.healing = p.healing[n:]
-	if n > 0 && len(p.healing) == 0 {
-		if err := p.reference(ctx); err != nil {
-			return err
-		}
-	}
-	return p.restate(ctx, next)
-}
-
 // Republish publishes the state of every run of a service date again, or of all dates if it is 0, and returns their number: for replicas that are not to be
 // trusted any more.
 func (p *Publisher) Republish(ctx context.Context, date rail.Date) (runs int, err error) {
@@ -115,7 +94,7 @@ func (p *Publisher) heartbeat(context.Context) error {
 	for _, w := range p.writers {
 		h.Marks = append(h.Marks, w.mark())
 	}
-	if complete == 0 || p.fenced.Load() || p.owed.Load() > 0 { // after the marks: what made them fall was noticed by then
+	if complete == 0 || p.fenced.Load() || p.owed.Load() > 0 || p.late() { // after the marks: what made them fall was noticed by then
 		return nil
 	}
 	data, err := event.EncodeHeartbeat(&h, event.Protobuf)
@@ -153,6 +132,9 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 	if err := within(p.noteStreams); err != nil {
 		return err
 	}
+	if p.late() {
+		p.owed.Add(1)
+	}
 	if p.owed.Load() == 0 {
 		return p.rewrite(ctx)
 	}
@@ -167,6 +149,7 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 		return err
 	}
 	p.foreign = p.others()
+	p.restated()
 	p.history.Add(1) // before heartbeats go on
 	if err := within(p.stamp); err != nil {
 		return err
@@ -272,6 +255,7 @@ func (p *Publisher) answerRepair(m *Message) ([]byte, error) {
 		return nil, err
 	}
 	p.stats.repairs.Add(1)
+	present := time.Now()
 	state, ok := p.authority.State(request.Run)
 	if !ok {
 		return event.EncodeRepairReply(fmt.Errorf("%w: run %s is not known", event.ErrGone, request.Run))
@@ -281,7 +265,7 @@ func (p *Publisher) answerRepair(m *Message) ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return event.EncodeRepairReply(p.states(ctx, []*event.RunState{&state}))
+	return event.EncodeRepairReply(p.states(ctx, []*event.RunState{&state}, present))
 }
 
 func (p *Publisher) answerVersions(m *Message) ([]byte, error) {

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,19 +37,22 @@ const inFlight = 1000
 // giveUp is how long it is tried to publish without any answer. A stream that has gone is made anew only where it is looked for, so that whoever publishes has to come back there.
 const giveUp = 10 * time.Second
 
-// publishEach publishes messages of different subjects side by side and tells acked of each. It retries what had no answer until ctx ends or nothing had one for a while.
-func publishEach(ctx context.Context, send sender, messages []message, acked func(*message)) error {
+// publishEach publishes messages of different subjects side by side and tells done of each: nil that it was acknowledged, or why the server will never take it, which holds up no other. It retries
+// what had no answer until ctx ends or nothing had one for a while.
+func publishEach(ctx context.Context, send sender, messages []message, done func(*message, error)) error {
 	progress := time.Now()
+	var refused error
 	for wait := 20 * time.Millisecond; len(messages) > 0; wait = min(2*wait, time.Second) {
 		before := len(messages)
 		var failed []message
 		for rest := messages; len(rest) > 0; {
 			n := min(len(rest), inFlight)
-			again, err := publishSome(ctx, send, rest[:n], acked)
+			again, no, err := publishSome(ctx, send, rest[:n], done)
 			if err != nil {
 				return err
 			}
 			failed, rest = append(failed, again...), rest[n:]
+			refused = cmp.Or(refused, no)
 		}
 		if messages = failed; len(messages) < before {
 			progress = time.Now()
@@ -62,20 +66,20 @@ func publishEach(ctx context.Context, send sender, messages []message, acked fun
 			}
 		}
 	}
-	return nil
+	return refused
 }
 
-// publishSome sends and waits for the acknowledgements; it returns what had none.
-func publishSome(ctx context.Context, send sender, messages []message, acked func(*message)) (failed []message, err error) {
+// refusal reports whether an error says that a message will never be taken.
+func refusal(err error) bool { return errors.Is(err, ErrTooLarge) || errors.Is(err, ErrRejected) }
+
+// publishSome sends and waits for the acknowledgements; it returns what had none, and the first refusal.
+func publishSome(ctx context.Context, send sender, messages []message, done func(*message, error)) (failed []message, refused, err error) {
 	acks := make([]Ack, len(messages))
 	for i := range messages {
-		m := &messages[i]
-		acks[i], err = send(m)
+		acks[i], err = send(&messages[i])
 		switch {
-		case errors.Is(err, ErrTooLarge):
-			return nil, fmt.Errorf("publish %s: %w", m.subject, err)
-		case errors.Is(err, errSuperseded):
-			acks[i] = failing(errSuperseded)
+		case refusal(err), errors.Is(err, errSuperseded):
+			acks[i] = failing(err)
 		case err != nil:
 			acks[i] = failing(errUnsent)
 		}
@@ -83,17 +87,19 @@ func publishSome(ctx context.Context, send sender, messages []message, acked fun
 	patience, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for i, ack := range acks {
+		m := &messages[i]
 		switch _, err := ack(patience); {
 		case ctx.Err() != nil:
-			return nil, fmt.Errorf("publish %s: %w", messages[i].subject, ctx.Err())
-		case errors.Is(err, ErrRejected):
-			return nil, fmt.Errorf("publish %s: %w", messages[i].subject, err)
+			return nil, nil, fmt.Errorf("publish %s: %w", m.subject, ctx.Err())
 		case errors.Is(err, errSuperseded):
+		case refusal(err):
+			refused = cmp.Or(refused, fmt.Errorf("publish %s: %w", m.subject, err))
+			done(m, err)
 		case err != nil:
-			failed = append(failed, messages[i])
-		case acked != nil:
-			acked(&messages[i])
+			failed = append(failed, *m)
+		default:
+			done(m, nil)
 		}
 	}
-	return failed, nil
+	return failed, refused, nil
 }

@@ -32,6 +32,8 @@ type backend struct {
 	// dies: it crashes after the next publish, before that is marked.
 	dies atomic.Bool
 
+	renewed time.Time // of the relay alone: when the bookmark was stored last
+
 	mu        sync.Mutex // guards what follows
 	publisher *feed.Publisher
 }
@@ -106,7 +108,20 @@ func (b *backend) Publish(_ context.Context, changes []feed.Change) error {
 func (b *backend) Complete(t time.Time) {
 	if !b.deposed.Load() {
 		b.publisher.Complete(t)
+		b.renew()
 	}
+}
+
+// renew stores the bookmark again, as the booking system does with its lease.
+func (b *backend) renew() {
+	if time.Since(b.renewed) < time.Second {
+		return
+	}
+	b.renewed = time.Now()
+	mark := b.publisher.Bookmark()
+	b.world.mu.Lock()
+	b.world.bookmark = mark
+	b.world.mu.Unlock()
 }
 
 // acknowledged notes in the database what was published.

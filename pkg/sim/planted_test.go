@@ -34,12 +34,11 @@ var plants = []plant{
 	{"a day is called complete that is not (R6)", "replica/roster.go", "return d.unseen.Load() == 0 && d.lacking.Load() == 0", "return true", ""},
 	{"a replica is swapped in as soon as it is ready (R9)", "replica/follower.go", "	if before == nil {\n", "	if true {\n", ""},
 	{"a heartbeat of what is not published (P5)", "feed/serve.go", "Time: time.Unix(0, complete)", "Time: time.Now()", ""},
-	{"states are published when they open alone (P2)", "feed/serve.go", "duty(time.Second, func(ctx context.Context) error { return p.restate(ctx, p.due()) })\n	duty(lookInterval, p.lookAtStreams)\n	duty(healInterval, p.heal)", "duty(lookInterval, p.lookAtStreams)", ""},
 	{"a change is marked before it is published (P1)", "booking/relay.go", "		if err := p.Publish(ctx, batch); err != nil {\n			return published, err\n		}\n		o.Ack(len(changes))\n", "		o.Ack(len(changes))\n		if err := p.Publish(ctx, batch); err != nil {\n			return published, err\n		}\n", ""},
 	{"digests are not looked at (R10)", "replica/repair.go", "		if ours == theirs {", "		if true {", "forget,restart"},
 	{"what is outstanding counts as complete (B6)", "booking/outbox.go", "return o.queue[0].At.Add(-1)", "return o.tick()", ""},
 	// Behind each of these stands another rule, and 2,000 schedules break none: a day is not called complete before a digest agrees; a mark counts only for the very message (R7), and
-	// deltas that come twice change nothing (R2); the bookmark tells the history too, and its message; batches are a chain (P3); a state that is too old is found by digests, and by healing. The rule's own test finds it.
+	// deltas that come twice change nothing (R2); the bookmark tells the history too, and its message; batches are a chain (P3); a state that is too old is found by digests, and by healing; where none is published, everything is. The rule's own test finds it.
 	{"a spoiled state is passed over (R11)", "replica/replica.go", ".spoiled = true", ".spoiled = false", "TestSpoiled"},
 	{"a rival's messages are passed over (P3)", "feed/partition.go", "case last.publisher != \"\" && !ours && (!fell || last.at.After(w.claimed)):", "case false:", "TestStreamIsFilledAgain"},
 	{"a stream that fell back is not noticed by its sequence (P6)", "feed/publisher.go", "if sequence <= before {", "if false {", "TestAcknowledgementTellsOfARollback"},
@@ -50,6 +49,10 @@ var plants = []plant{
 	{"what somebody else wrote in a pattern's place stays (P2)", "feed/serve.go", "	if others > p.foreign {", "	if false {", "TestReferenceIsWrittenOver"},
 	{"a bookmark's message is not looked at (P6)", "feed/bookmark.go", "placeOf(msg).sum != before.Sum", "placeOf(msg).sum == 0", "TestBookmark"},
 	{"what a batch comes after is not looked at (R9)", "feed/lane.go", "|| b.After == before ||", "|| true ||", "TestAnotherPast"},
+	{"states are published when they open alone (P2)", "feed/serve.go", "duty(time.Second, func(ctx context.Context) error { return p.restate(ctx, p.due()) })\n	duty(lookInterval, p.lookAtStreams)\n	duty(healInterval, p.heal)", "duty(lookInterval, p.lookAtStreams)", "TestStatesFollow"},
+	{"heartbeats go on while states are late (P2)", "feed/serve.go", "	if p.late() {\n", "	if false {\n", "TestStatesThatDoNotPass"},
+	{"late states are not handed on (P2)", "feed/publisher.go", "p.inherited = before.Covered;", "p.inherited = time.Now();", "TestBookmarkTellsOfLateStates"},
+	{"a busy run's deltas are as old as ever (P2)", "feed/cover.go", "case present.After(u.oldest) &&", "case false &&", "TestStateOfABusyRun"},
 	{"lists are as of a message that is gone (R10)", "feed/partition.go", "min(w.through, w.sequence())", "w.through", "TestListsAreOfTheStreamThatThereIs"},
 	{"states go before nodes let their date go (P2)", "feed/publisher.go", "s.Run.Date.At(p.longest, p.location)", "s.Run.Date.At(0, p.location)", "TestYesterdaysRunsAreFilledAgain"},
 	{"a late retry puts an older state in a newer one's place (P2)", "feed/publisher.go", "if day[m.run].Above(m.version) {", "if false {", "TestLateRetry"},
