@@ -41,7 +41,7 @@ func EncodeHeartbeat(h *Heartbeat, f Format) ([]byte, error) {
 		m.StreamsCreated[name] = timestamppb.New(at)
 	}
 	for _, mark := range h.Marks {
-		m.Marks = append(m.Marks, &eventpb.Mark{Partition: uint32(mark.Partition), Sequence: mark.Sequence})
+		m.Marks = append(m.Marks, &eventpb.Mark{Partition: uint32(mark.Partition), Sequence: mark.Sequence, Sum: mark.Sum})
 	}
 	return marshal("heartbeat", m, f)
 }
@@ -77,7 +77,7 @@ func DecodeHeartbeat(data []byte, f Format) (*Heartbeat, error) {
 		if err != nil {
 			return nil, err
 		}
-		h.Marks = append(h.Marks, Mark{Partition: p, Sequence: mark.GetSequence()})
+		h.Marks = append(h.Marks, Mark{p, Place{mark.GetSequence(), mark.GetSum()}})
 	}
 	return h, nil
 }

@@ -73,6 +73,8 @@ type DeltaBatch struct {
 	History uint64
 	// After is the Sum of the message before it in this partition; 0 if there is none, or the publisher does not say.
 	After uint64
+	// Sum is that of the message itself; set by whoever has read it, 0 if it is not known.
+	Sum uint64
 }
 
 // Clone shares no memory with b but its strings.
@@ -99,10 +101,18 @@ type Heartbeat struct {
 	History uint64
 }
 
-// Mark is the last acknowledged sequence of the delta stream for a partition.
+// Place is where a message of the delta stream is, and which one: its Sum, 0 if that is not known. Sequences alone do not tell, since a stream that fell back gives them anew. The zero Place is none.
+type Place struct{ Sequence, Sum uint64 }
+
+// Is reports whether two places are of the same message, as far as is known.
+func (p Place) Is(o Place) bool {
+	return p.Sequence == o.Sequence && (p.Sum == o.Sum || p.Sum == 0 || o.Sum == 0)
+}
+
+// Mark is the last acknowledged message of the delta stream for a partition.
 type Mark struct {
 	Partition rail.Partition
-	Sequence  uint64
+	Place
 }
 
 // RunVersion is the last published version of a run.

@@ -41,7 +41,7 @@ var (
 	}
 	someHeartbeat = &Heartbeat{
 		Time: time.Date(2026, 11, 23, 12, 0, 0, 250e6, time.UTC), Interval: 250 * time.Millisecond, Publisher: "b1", Created: map[string]time.Time{"YUPIAO_DELTA": time.Date(2026, 11, 1, 0, 0, 0, 1, time.UTC)},
-		Marks: []Mark{{Partition: 0, Sequence: 1}, {Partition: 15, Sequence: 1 << 50}}, Last: map[string]uint64{"YUPIAO_STATE": 1 << 40},
+		Marks: []Mark{{0, Place{Sequence: 1}}, {15, Place{1 << 50, 1 << 63}}}, Last: map[string]uint64{"YUPIAO_STATE": 1 << 40},
 	}
 	someOutcome = &offer.Outcome{
 		Offer: offer.Offer{

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/yupiao/yupiao/pkg/event"
 )
 
 // Bookmark is how far a publisher has come: for each stream by name, when it was made, and a sequence that it had reached; for that of the deltas also the message that is there. A booking backend stores it together
@@ -28,36 +30,42 @@ type StreamMark struct {
 
 // Bookmark is a place that lies behind everything that was acknowledged before the call.
 func (p *Publisher) Bookmark() Bookmark {
-	end := new(place)
-	for _, w := range p.writers {
-		if at := w.end.Load(); at.sequence > end.sequence {
-			end = at
-		}
-	}
+	end := p.end()
 	sights := *p.sights.Load()
 	out := Bookmark{}
 	for _, name := range streams {
 		out[name] = StreamMark{Created: sights[name].Created, Last: p.highest[name].Load()}
 	}
 	out[streamDelta] = StreamMark{ // after the others: what makes them fall is owed before they do
-		Created: sights[streamDelta].Created, Last: end.sequence, Sum: end.sum, Covered: p.coveredTo(), History: p.history.Load(), Owed: p.owed.Load() > 0 || p.late(),
+		Created: sights[streamDelta].Created, Last: end.Sequence, Sum: end.Sum, Covered: p.coveredTo(), History: p.history.Load(), Owed: p.owed.Load() > 0 || p.late(),
 	}
 	return out
 }
 
-// overwritten reports whether another message has the place of the one that a bookmark names: the stream fell back, and has grown since. Whoever saw it fall may be gone before a bookmark told of it.
-func (p *Publisher) overwritten(ctx context.Context, before StreamMark) (bool, error) {
-	if before.Sum == 0 {
-		return false, nil // it does not say which one that is
+// end is the highest place in the delta stream that was acknowledged.
+func (p *Publisher) end() (end event.Place) {
+	for _, w := range p.writers {
+		if at := w.end.Load(); at.Sequence > end.Sequence {
+			end = *at
+		}
+	}
+	return end
+}
+
+// overwritten reports whether another message is in a place where one was acknowledged: the stream fell back, and is as long again, or became longer, by a past that it had before. Whoever saw that
+// may be gone before a bookmark told of it.
+func (p *Publisher) overwritten(ctx context.Context, at event.Place) (bool, error) {
+	if at.Sum == 0 {
+		return false, nil // it is not known which one that was
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	msg, err := p.link.At(ctx, streamDelta, before.Last)
-	if errors.Is(err, ErrNoMessage) {
-		return false, nil // it expired, or the stream is shorter, which its length tells
+	msg, err := p.link.At(ctx, streamDelta, at.Sequence)
+	if errors.Is(err, ErrNoMessage) || errors.Is(err, ErrNoStream) {
+		return false, nil // it expired; or the stream is shorter, or not there, which a look tells
 	}
 	if err != nil {
-		return false, fmt.Errorf("look at the bookmark's place: %w", err)
+		return false, fmt.Errorf("look at message %d: %w", at.Sequence, err)
 	}
-	return placeOf(msg).sum != before.Sum, nil
+	return placeOf(msg) != at, nil
 }

@@ -127,6 +127,10 @@ func (o ordered) Next() (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
+	return read(m)
+}
+
+func read(m jetstream.Msg) (Message, error) {
 	meta, err := m.Metadata()
 	if err != nil {
 		return Message{}, err
@@ -136,6 +140,32 @@ func (o ordered) Next() (Message, error) {
 		format = event.FormatOf(h.Get(headerContentType))
 	}
 	return Message{Subject: m.Subject(), Data: m.Data(), Format: format, Sequence: meta.Sequence.Stream, Pending: meta.NumPending}, nil
+}
+
+// Ends is part of Link.
+func (c *Conn) Ends(ctx context.Context, stream, pattern string) (all []Message, err error) {
+	consumer, err := c.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
+		DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy, FilterSubjects: []string{pattern}, InactiveThreshold: 10 * time.Second,
+	})
+	if err != nil {
+		return nil, err
+	}
+	pending := consumer.CachedInfo().NumPending
+	if pending == 0 {
+		return nil, nil // a fetch would wait for one
+	}
+	batch, err := consumer.Fetch(int(pending), jetstream.FetchMaxWait(5*time.Second))
+	if err != nil {
+		return nil, err
+	}
+	for m := range batch.Messages() {
+		message, err := read(m)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, message)
+	}
+	return all, batch.Error()
 }
 
 // LastOn is part of Link.

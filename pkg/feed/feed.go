@@ -17,7 +17,8 @@
 //	P5 A heartbeat's time advances only as far as the backend says that every committed change was acknowledged.
 //	P6 A stream that vanished, was recreated or rolled back is noticed and everything is published again. Until that is done there is no
 //	   heartbeat, and from then on batches and heartbeats say how often it was, whoever publishes. Whoever takes charge and finds that it was more often than
-//	   its bookmark says does it once more: who did it may have been deposed, and not have known all; and so does one that finds another message in its bookmark's place. Heartbeats say how far the streams of reference data and states had
+//	   its bookmark says does it once more: who did it may have been deposed, and not have known all; and so does one that finds another message in its bookmark's place, as whoever is in charge looks for
+//	   the last one that was acknowledged: a stream may also go back to a past in which it was longer. Heartbeats say how far the streams of reference data and states had
 //	   come, so that a node which finds less there takes none for a proof before that is noticed.
 //
 // JetStream is a transport that can be rebuilt, never the record: an acknowledged message may still be lost by a crash of its servers.

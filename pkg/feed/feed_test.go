@@ -207,9 +207,11 @@ func TestHeartbeats(t *testing.T) {
 	if !h.Time.Equal(at) || len(h.Marks) != rail.Partitions || h.Publisher != l.publisher.Name() || !h.Created["YUPIAO_DELTA"].Equal(stream.CachedInfo().Created) {
 		t.Errorf("%+v", h)
 	}
-	last := stream.CachedInfo().State.LastSeq
-	if i := slices.IndexFunc(h.Marks, func(m event.Mark) bool { return m.Partition == l.run.Partition() }); h.Marks[i].Sequence != last {
-		t.Errorf("the run's partition is marked %d; its last message is %d", h.Marks[i].Sequence, last)
+	last, err := stream.GetMsg(t.Context(), stream.CachedInfo().State.LastSeq)
+	l.must(err)
+	i := slices.IndexFunc(h.Marks, func(m event.Mark) bool { return m.Partition == l.run.Partition() })
+	if want := (event.Place{Sequence: last.Sequence, Sum: event.Sum(last.Data)}); h.Marks[i].Place != want {
+		t.Errorf("the run's partition is marked %+v; its last message is %+v", h.Marks[i].Place, want)
 	}
 }
 

@@ -72,12 +72,13 @@ func (r *Reader) doState(decoder *event.Decoder, it *item) {
 // worded is how many faults of a message are put into words.
 const worded = 3
 
-// follows says whether a batch comes after the message that was read last in its partition. If not, the stream fell back, and the reader goes on in it somewhere later. What is amiss in messages that
+// follows says whether a batch, of which it notes the sum, comes after the message that was read last in its partition. If not, the stream fell back, and the reader goes on in it somewhere later. What is amiss in messages that
 // were there when it began does not become better by another attempt: their runs will show a gap.
 func (r *Reader) follows(b *event.DeltaBatch, it *item) error {
 	before := r.sums[it.partition]
-	r.sums[it.partition] = event.Sum(it.data)
-	if b.After == 0 || before == 0 || b.After == before || it.position.Sequence <= r.end {
+	b.Sum = event.Sum(it.data)
+	r.sums[it.partition] = b.Sum
+	if b.After == 0 || before == 0 || b.After == before || it.position.Sequence <= r.end && !r.loaded.Load() {
 		return nil
 	}
 	return fmt.Errorf("%w: message %d of partition %d does not come after the one that was read last", ErrDiverged, it.position.Sequence, it.partition)
@@ -89,6 +90,7 @@ func (r *Reader) doDeltas(decoder *event.Decoder, it *item) error {
 		r.sink.Broken(it.partition, 1, it.position, err)
 		batch = &event.DeltaBatch{} // it was read, whatever it was: the position moves on, its runs will show a gap
 	}
+	r.histories[it.partition].Store(batch.History)
 	if err := r.follows(batch, it); err != nil {
 		return err // before the sink hears of it: it would take a mark of this message for a proof
 	}

@@ -18,6 +18,8 @@ type Link interface {
 	Check(ctx context.Context, stream string) (Sight, error)
 	// Read reads a stream from its first message on. Where messages were lost, or the stream is another one now, it goes on at the next sequence in silence.
 	Read(ctx context.Context, stream string) (Messages, error)
+	// Ends are the last messages of a stream on each subject that a pattern matches, in no order.
+	Ends(ctx context.Context, stream, pattern string) ([]Message, error)
 	// LastOn is the last message of a stream on a subject. The error wraps ErrNoMessage if there is none. It may be an older one for a moment.
 	LastOn(ctx context.Context, stream, subject string) (*Message, error)
 	// At is the message of a stream with a sequence. The error wraps ErrNoMessage if there is none: not yet, or not any more.

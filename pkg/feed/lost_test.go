@@ -89,25 +89,65 @@ func TestAcknowledgementTellsOfARollback(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t, feed.PublisherOptions{})
-			older := l.server.Dir + ".older"
 			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Open(l.elsewhere(), 1)}))
-			l.server.Stop()
-			l.must(os.CopyFS(older, os.DirFS(l.server.Dir)))
-			l.server.Start()
+			l.keep(".older")
 			for range 3 {
 				l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1), l.ledger.Suspend(l.run, true)}))
 			}
 			if l.publisher.Bookmark()[feed.DeltaStream].Owed {
 				t.Fatal("everything is to be published again before anything was lost")
 			}
-			l.server.Stop()
-			l.must(os.RemoveAll(l.server.Dir))
-			l.must(os.CopyFS(l.server.Dir, os.DirFS(older)))
-			l.server.Start()
+			l.restore(".older")
 			l.must(next(l))
 			if !l.publisher.Bookmark()[feed.DeltaStream].Owed {
 				t.Error("nothing is to be published again")
 			}
+		})
+	}
+}
+
+// keep stops the server while what it has stored is copied.
+func (l *line) keep(name string) {
+	l.t.Helper()
+	l.server.Stop()
+	l.must(os.CopyFS(l.server.Dir+name, os.DirFS(l.server.Dir)))
+	l.server.Start()
+}
+
+// restore gives the server a copy in place of what it has stored.
+func (l *line) restore(name string) {
+	l.t.Helper()
+	l.server.Stop()
+	l.must(os.RemoveAll(l.server.Dir))
+	l.must(os.CopyFS(l.server.Dir, os.DirFS(l.server.Dir+name)))
+	l.server.Start()
+}
+
+// P6: a stream that is another past of itself, in which it was longer than it is now, is noticed by the next change, or when it is looked at.
+func TestAnotherPastThatIsLonger(t *testing.T) {
+	for name, next := range map[string]func(*line){
+		"a change": func(l *line) { l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 0)})) },
+		"a look":   func(l *line) { l.serve() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, feed.PublisherOptions{HealEvery: time.Hour, DigestEvery: time.Hour})
+			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+			l.keep(".short")
+			for range 200 {
+				l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 0)}))
+			}
+			l.keep(".long")
+			l.restore(".short")
+			mark := func() feed.StreamMark { return l.publisher.Bookmark()[feed.DeltaStream] }
+			ctx, cancel := context.WithCancel(t.Context())
+			served := make(chan error, 1)
+			go func() { served <- l.publisher.Serve(ctx) }()
+			testkit.Eventually(t, "everything to be published again", func() bool { return mark().History == 1 && !mark().Owed })
+			cancel()
+			l.must(<-served)
+			l.restore(".long")
+			next(l)
+			testkit.Eventually(t, "everything to be owed again, or published", func() bool { return mark().History == 2 || mark().Owed })
 		})
 	}
 }
@@ -192,10 +232,7 @@ func TestStreamDeletedTwice(t *testing.T) {
 func TestBookmark(t *testing.T) {
 	rollBack := func(l *line, _ feed.Bookmark) {
 		l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE")) // the copy is older than the state, too
-		l.server.Stop()
-		l.must(os.RemoveAll(l.server.Dir))
-		l.must(os.CopyFS(l.server.Dir, os.DirFS(l.server.Dir+".older")))
-		l.server.Start()
+		l.restore(".older")
 	}
 	for name, lose := range map[string]func(*line, feed.Bookmark){
 		"kept":        func(*line, feed.Bookmark) {},
@@ -212,9 +249,7 @@ func TestBookmark(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			l := newLine(t, feed.PublisherOptions{})
 			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
-			l.server.Stop()
-			l.must(os.CopyFS(l.server.Dir+".older", os.DirFS(l.server.Dir)))
-			l.server.Start()
+			l.keep(".older")
 			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 1)}))
 			bookmark := l.publisher.Bookmark()
 			lose(l, bookmark)

@@ -17,10 +17,11 @@ type partitionWriter struct {
 	publisher *Publisher
 	partition rail.Partition
 
-	end atomic.Pointer[place] // the partition's last acknowledged message; written by whoever has the turn
+	end atomic.Pointer[event.Place] // the partition's last acknowledged message; written by whoever has the turn
 
 	turn    turn // guards what follows and the order of publishes
 	batch   uint64
+	stored  uint64    // the last batch that was acknowledged
 	claimed time.Time // when the server stored the claim
 
 	mu        sync.Mutex // guards what follows; written by whoever has the turn
@@ -63,7 +64,7 @@ func (w *partitionWriter) claim(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		w.end.Store(&last.place)
+		w.end.Store(&last.Place)
 		if err := w.send(ctx, &event.DeltaBatch{}); err == nil {
 			return w.noteClaim(ctx)
 		} else if !errors.Is(err, ErrFenced) {
@@ -184,11 +185,11 @@ func (w *partitionWriter) versions(date rail.Date) *event.Versions {
 }
 
 // sequence is the last acknowledged one.
-func (w *partitionWriter) sequence() uint64 { return w.end.Load().sequence }
+func (w *partitionWriter) sequence() uint64 { return w.end.Load().Sequence }
 
 // mark is the last acknowledged sequence.
 func (w *partitionWriter) mark() event.Mark {
-	return event.Mark{Partition: w.partition, Sequence: w.sequence()}
+	return event.Mark{Partition: w.partition, Place: *w.end.Load()}
 }
 
 // publish sends a batch unless the publisher is fenced off, which it then stays. The caller has the turn.
@@ -224,7 +225,7 @@ func (w *partitionWriter) send(ctx context.Context, b *event.DeltaBatch) error {
 // have been stored in any of them, and those of other partitions since.
 func (w *partitionWriter) try(ctx context.Context, b *event.DeltaBatch, first uint64) (done bool, err error) {
 	end := w.end.Load()
-	b.After = end.sum
+	b.After = end.Sum
 	data, err := event.EncodeDeltas(b, event.Protobuf)
 	if err != nil {
 		return false, err
@@ -232,9 +233,9 @@ func (w *partitionWriter) try(ctx context.Context, b *event.DeltaBatch, first ui
 	once, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	before := w.publisher.highest[streamDelta].Load()
-	sequence, err := w.publisher.link.Put(once, streamDelta, Outgoing{Subject: deltaSubject(w.partition), Data: data}, end.sequence)
+	sequence, err := w.publisher.link.Put(once, streamDelta, Outgoing{Subject: deltaSubject(w.partition), Data: data}, end.Sequence)
 	if err == nil {
-		w.acknowledged(place{sequence, event.Sum(data)}, before)
+		w.acknowledged(event.Place{Sequence: sequence, Sum: event.Sum(data)}, w.batch, before)
 		w.publisher.stats.batches.Add(1)
 		return true, nil
 	}
@@ -247,42 +248,43 @@ func (w *partitionWriter) try(ctx context.Context, b *event.DeltaBatch, first ui
 	return false, nil // no answer, no leader, no stream yet: the server's state decides at the next try
 }
 
-// acknowledged notes where a message is.
-func (w *partitionWriter) acknowledged(at place, before uint64) {
-	w.publisher.acknowledged(streamDelta, at.sequence, before) // before the mark rises
+// acknowledged notes where a batch is.
+func (w *partitionWriter) acknowledged(at event.Place, batch, before uint64) {
+	w.publisher.acknowledged(streamDelta, at.Sequence, before) // before the mark rises
 	w.end.Store(&at)
+	w.stored = batch
 }
 
 // explain finds out why the last sequence is not the expected one: another publisher took charge (P3); a subject whose messages have all expired, a stream that was recreated or
-// rolled back (it is lower than ours, and the last message may be of a publisher before us), or a message of nobody's, published by hand (go on from there); or our own message whose
-// acknowledgement was lost.
+// rolled back (it is lower than ours, and the last message may be of a publisher before us; or it is one of ours before the last that was acknowledged, from a past of the stream in which that was
+// longer), or a message of nobody's, published by hand (go on from there); or our own message whose acknowledgement was lost.
 func (w *partitionWriter) explain(ctx context.Context, before uint64) (done bool, err error) {
 	last, err := w.last(ctx)
-	ours, fell := last.publisher == w.publisher.opts.Name, last.sequence < w.sequence()
+	ours := last.publisher == w.publisher.opts.Name
+	fell := last.Sequence < w.sequence() || ours && last.batch <= w.stored
 	switch {
 	case err != nil:
 		return false, nil
 	case last.publisher != "" && !ours && (!fell || last.at.After(w.claimed)):
 		return false, fmt.Errorf("%w: partition %d now belongs to %q", ErrFenced, w.partition, last.publisher)
 	case ours && !fell:
-		w.acknowledged(last.place, before)
+		w.acknowledged(last.Place, last.batch, before)
 		return last.batch == w.batch, nil
 	}
 	if fell {
 		w.publisher.owed.Add(1) // before the mark falls; the next look at the streams publishes everything again
 	}
-	w.end.Store(&last.place)
+	w.end.Store(&last.Place)
 	return false, nil
 }
 
-// place is where a message of the delta stream is, and the sum of its payload: which one it is. It is zero if there is none.
-type place struct{ sequence, sum uint64 }
-
-func placeOf(msg *Message) place { return place{msg.Sequence, event.Sum(msg.Data)} }
+func placeOf(msg *Message) event.Place {
+	return event.Place{Sequence: msg.Sequence, Sum: event.Sum(msg.Data)}
+}
 
 // lastMessage is what came last in a partition. It has no publisher if there is none, or it is somebody's broken message.
 type lastMessage struct {
-	place
+	event.Place
 	publisher      string
 	batch, history uint64
 	at             time.Time
@@ -298,7 +300,7 @@ func (w *partitionWriter) last(ctx context.Context) (out lastMessage, err error)
 	if err != nil {
 		return out, fmt.Errorf("read the last of partition %d: %w", w.partition, err)
 	}
-	out.place, out.at = placeOf(msg), msg.At
+	out.Place, out.at = placeOf(msg), msg.At
 	if batch, _, err := new(event.Decoder).Deltas(msg.Data, msg.Format); err == nil {
 		out.publisher, out.batch, out.history = batch.Publisher, batch.Batch, batch.History
 	}

@@ -146,7 +146,7 @@ func NewPublisher(ctx context.Context, link Link, authority Authority, opts Publ
 	}
 	for i := range p.writers {
 		p.writers[i] = &partitionWriter{publisher: p, partition: rail.Partition(i), turn: newTurn(), published: map[rail.Date]*publishedDay{}}
-		p.writers[i].end.Store(new(place))
+		p.writers[i].end.Store(new(event.Place))
 	}
 	for _, name := range streams {
 		p.highest[name] = new(atomic.Uint64)
@@ -164,15 +164,11 @@ func NewPublisher(ctx context.Context, link Link, authority Authority, opts Publ
 	if err := p.eachWriter(func(w *partitionWriter) error { return w.learn(ctx) }); err != nil {
 		return nil, err
 	}
-	overwritten, err := p.overwritten(ctx, before)
-	if err != nil {
-		return nil, err
-	}
 	// Whoever published everything again since the bookmark may not have known all: one that was deposed does not.
-	if before.Owed || overwritten || p.history.Load() > before.History {
+	if before.Owed || p.history.Load() > before.History {
 		p.owed.Add(1)
 	}
-	if err := p.noteStreams(ctx); err != nil {
+	if err := p.noteStreams(ctx, event.Place{Sequence: before.Last, Sum: before.Sum}); err != nil {
 		return nil, err
 	}
 	p.foreign = p.others()

@@ -75,12 +75,14 @@ type Reader struct {
 	catching atomic.Bool
 	started  time.Time
 
-	lastDelta atomic.Uint64             // sequence handed over
-	known     map[string]*atomic.Uint64 // how far each stream is known to have come
-	suspect   chan error                // what shows that the stream diverged
-	waiting   *semaphore.Weighted       // the bytes of what is in lanes
-	end       uint64                    // of the delta stream when it was seen first; not changed once its lanes get messages of it
-	sums      [rail.Partitions]uint64   // of the last message of each that was read, each its lane's; 0: none was
+	lastDelta atomic.Uint64                  // sequence handed over
+	known     map[string]*atomic.Uint64      // how far each stream is known to have come
+	suspect   chan error                     // what shows that the stream diverged
+	waiting   *semaphore.Weighted            // the bytes of what is in lanes
+	end       uint64                         // of the delta stream when it was seen first; not changed once anything is read
+	loaded    atomic.Bool                    // all up to there was read
+	sums      [rail.Partitions]uint64        // of the last message of each that was read, each its lane's; 0: none was
+	histories [rail.Partitions]atomic.Uint64 // of the last batch of each that was read
 }
 
 // item is a unit of work of a lane: a message to decode, or a call to make in its turn.
@@ -144,22 +146,53 @@ func (r *Reader) Run(ctx context.Context) error {
 
 // read loads in the order that R6 wants, and goes on with each stream once it is loaded.
 func (r *Reader) read(ctx context.Context, group *errgroup.Group) error {
-	seen := make(map[string]Sight, len(streams))
-	for _, name := range streams {
-		sight, err := r.link.Check(ctx, name)
-		if err != nil {
-			return err
-		}
-		seen[name] = sight
-		raise(r.known[name], sight.Last)
+	seen, err := r.check(ctx)
+	if err != nil {
+		return err
 	}
-	r.expected.Store(seen[streamState].Messages)
+	before, err := r.lastHistory(ctx)
+	if err != nil {
+		return err
+	}
 	stop, err := r.link.Subscribe(subjectHeartbeat, r.heartbeat)
 	if err != nil {
 		return err
 	}
 	context.AfterFunc(ctx, stop)
+	group.Go(func() error { // from now on: a stream that is made anew while it is read never comes to the end that was seen
+		return every(ctx, lookInterval, func(ctx context.Context) error { return r.lookAt(ctx, seen) })
+	})
+	if err := r.load(ctx, group, seen); err != nil {
+		return err
+	}
+	if err := r.sameHistory(before); err != nil {
+		return err
+	}
+	r.loaded.Store(true)
+	created := make(map[string]time.Time, len(seen))
+	for name, s := range seen {
+		created[name] = s.Created
+	}
+	r.sink.Loaded(r.end, created)
+	return r.sameHistory(before) // from here on, the sink sees it rise
+}
 
+// check sees how each stream is before it is read.
+func (r *Reader) check(ctx context.Context) (seen map[string]Sight, err error) {
+	seen = make(map[string]Sight, len(streams))
+	for _, name := range streams {
+		if seen[name], err = r.link.Check(ctx, name); err != nil {
+			return nil, err
+		}
+		raise(r.known[name], seen[name].Last)
+	}
+	r.expected.Store(seen[streamState].Messages)
+	r.end = seen[streamDelta].Last
+	return seen, nil
+}
+
+// load hands over all that is there: the reference data, all states, and then the deltas.
+func (r *Reader) load(ctx context.Context, group *errgroup.Group, seen map[string]Sight) error {
 	if err := r.follow(ctx, group, streamReference, seen, r.reference); err != nil {
 		return err
 	}
@@ -170,21 +203,33 @@ func (r *Reader) read(ctx context.Context, group *errgroup.Group) error {
 		return err
 	}
 	r.catching.Store(true)
-	r.end = seen[streamDelta].Last
 	if err := r.follow(ctx, group, streamDelta, seen, r.delta); err != nil {
 		return err
 	}
-	if err := r.barrier(ctx); err != nil {
-		return err
+	return r.barrier(ctx)
+}
+
+// lastHistory is how often everything had been published again, as the last batches say.
+func (r *Reader) lastHistory(ctx context.Context) (history uint64, err error) {
+	ends, err := r.link.Ends(ctx, streamDelta, subjectDelta+"*")
+	if err != nil {
+		return 0, fmt.Errorf("read the ends of %s: %w", streamDelta, err)
 	}
-	created := make(map[string]time.Time, len(seen))
-	for name, s := range seen {
-		created[name] = s.Created
+	for i := range ends {
+		if batch, _, err := new(event.Decoder).Deltas(ends[i].Data, ends[i].Format); err == nil { // another is nobody's
+			history = max(history, batch.History)
+		}
 	}
-	r.sink.Loaded(seen[streamDelta].Last, created)
-	group.Go(func() error {
-		return every(ctx, lookInterval, func(ctx context.Context) error { return r.lookAt(ctx, seen) })
-	})
+	return history, nil
+}
+
+// sameHistory fails if everything was published again since reading began: a state may have passed by, if states were read before a fall and deltas after it.
+func (r *Reader) sameHistory(before uint64) error {
+	for p := range r.histories {
+		if now := r.histories[p].Load(); now > before {
+			return fmt.Errorf("%w: everything was published again while it was read: %d times, before %d", ErrDiverged, now, before)
+		}
+	}
 	return nil
 }
 

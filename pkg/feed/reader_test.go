@@ -174,6 +174,64 @@ func TestAnotherPast(t *testing.T) {
 	}
 }
 
+// hurried is a link that does something before a stream is read.
+type hurried struct {
+	feed.Link
+	before func(stream string)
+}
+
+func (h *hurried) Read(ctx context.Context, stream string) (feed.Messages, error) {
+	h.before(stream)
+	return h.Link.Read(ctx, stream)
+}
+
+// R6, R9: what changes in the streams while they are loaded ends the reader, before it says that all was read: that everything was published again, or that a stream was made anew, and may be shorter
+// for ever than what is waited for.
+func TestFallsWhileItLoads(t *testing.T) {
+	for name, c := range map[string]struct {
+		stream string
+		change func(*line)
+	}{
+		"published again": {"YUPIAO_DELTA", func(l *line) {
+			data, err := event.EncodeDeltas(&event.DeltaBatch{Publisher: "another", Batch: 1, History: 1}, event.Protobuf)
+			l.must(err)
+			_, err = l.js.Publish(t.Context(), "yupiao.v1.delta.3", data)
+			l.must(err)
+		}},
+		"made anew": {"YUPIAO_STATE", func(l *line) {
+			stream, err := l.js.Stream(t.Context(), "YUPIAO_STATE")
+			l.must(err)
+			l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
+			_, err = l.js.CreateStream(t.Context(), stream.CachedInfo().Config)
+			l.must(err)
+		}},
+		"nothing": {"YUPIAO_DELTA", func(*line) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLine(t, feed.PublisherOptions{})
+			l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+			r := new(recorder)
+			ended := l.readBy(&hurried{testkit.Conn(t, l.server), func(stream string) {
+				if stream == c.stream {
+					c.change(l)
+				}
+			}}, r)
+			if name == "nothing" {
+				testkit.Eventually(t, "the end", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.loaded })
+				return
+			}
+			select {
+			case err := <-ended:
+				if !errors.Is(err, feed.ErrDiverged) || name == "published again" && r.loaded {
+					t.Errorf("loaded: %t, and %v", r.loaded, err)
+				}
+			case <-time.After(testkit.Patience):
+				t.Error("the reader goes on")
+			}
+		})
+	}
+}
+
 // behind is a link to a state stream that has lost its last message.
 type behind struct {
 	feed.Link

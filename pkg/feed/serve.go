@@ -129,7 +129,8 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 		defer cancel()
 		return do(ctx)
 	}
-	if err := within(p.noteStreams); err != nil {
+	note := func(ctx context.Context) error { return p.noteStreams(ctx, p.end()) }
+	if err := within(note); err != nil {
 		return err
 	}
 	if p.late() {
@@ -144,8 +145,8 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 	if err := within(p.stamp); err != nil {
 		return err
 	}
-	owed := p.owed.Load()                                                        // now that each partition has met the streams that are there: what fell with them is paid at once, and not partition by partition
-	if err := errors.Join(p.republish(ctx), within(p.noteStreams)); err != nil { // noted again: heartbeats tell when the new ones were made
+	owed := p.owed.Load()                                               // now that each partition has met the streams that are there: what fell with them is paid at once, and not partition by partition
+	if err := errors.Join(p.republish(ctx), within(note)); err != nil { // noted again: heartbeats tell when the new ones were made
 		return err
 	}
 	p.foreign = p.others()
@@ -174,26 +175,43 @@ func (p *Publisher) rewrite(ctx context.Context) error {
 	return nil
 }
 
-// noteStreams looks at each stream, and owes everything when one is not the one it was.
-func (p *Publisher) noteStreams(ctx context.Context) error {
+// noteStreams looks at each stream, and owes everything when one is not the one it was, such as when what was acknowledged in a place of the delta stream is not there.
+func (p *Publisher) noteStreams(ctx context.Context, acknowledged event.Place) error {
+	overwritten, err := p.overwritten(ctx, acknowledged)
+	if err != nil {
+		return err
+	}
+	if overwritten {
+		p.owed.Add(1)
+	}
 	for _, name := range streams {
-		now, err := p.look(ctx, name)
-		if err != nil && !errors.Is(err, ErrNoStream) {
+		if err := p.noteStream(ctx, name); err != nil {
 			return err
 		}
-		if err != nil || now.diverged(p.seen[name]) { // one that is not there is none that was seen: it may have come, and gone again, since the last look
-			p.owed.Add(1)
-			if name != streamDelta { // its partitions find that for themselves
-				p.highest[name].Store(now.Last)
-			}
-		}
-		if name != streamDelta {
-			raise(p.highest[name], now.Last)
-		}
-		p.seen[name] = now
 	}
 	sights := maps.Clone(p.seen)
 	p.sights.Store(&sights)
+	return nil
+}
+
+func (p *Publisher) noteStream(ctx context.Context, name string) error {
+	before, highest := p.seen[name], p.highest[name]
+	before.Last = max(before.Last, highest.Load())
+	now, err := p.look(ctx, name)
+	if err != nil && !errors.Is(err, ErrNoStream) {
+		return err
+	}
+	fell := err != nil || now.diverged(before) // one that is not there is none that was seen: it may have come, and gone again, since the last look
+	if fell {
+		p.owed.Add(1)
+	}
+	if name != streamDelta { // its partitions find that for themselves
+		if fell {
+			highest.Store(now.Last)
+		}
+		raise(highest, now.Last)
+	}
+	p.seen[name] = now
 	return nil
 }
 

@@ -50,7 +50,7 @@ type proof struct {
 type beat struct {
 	at   time.Time // of the publisher's clock
 	seen time.Time // of ours
-	mark uint64
+	mark event.Place
 }
 
 // maxPending bounds the heartbeats kept; at one every 250 ms it is half a minute of lag, after which every other is forgotten.
@@ -59,7 +59,7 @@ const maxPending = 128
 // read notes that a partition has dealt with a message. One of nobody's, such as nonsense, proves nothing: the publisher has no mark of it.
 func (f *freshness) read(p *proof, b *event.DeltaBatch, sequence uint64) {
 	if b.Publisher != "" || p.publisher.Load() == nil {
-		p.tail.add(sequence)
+		p.tail.add(event.Place{Sequence: sequence, Sum: b.Sum})
 	}
 	p.reached(sequence)
 	if mark := p.awaited.Load(); mark != 0 && sequence >= mark {
@@ -116,15 +116,15 @@ func earlier(a, b time.Time) time.Time {
 func (p *proof) prove() (beat, bool) {
 	for {
 		b, mark, proved := p.asOf()
-		p.awaited.Store(mark)
-		if reached, _ := p.tail.has(mark); mark == 0 || !reached {
+		p.awaited.Store(mark.Sequence)
+		if reached, _ := p.tail.has(mark); mark.Sequence == 0 || !reached {
 			return b, proved
 		}
 	}
 }
 
 // add takes a heartbeat. A mark lower than the same publisher's last one shows that the stream went back, as does one of a message that was not there when those around it were read (R9).
-func (p *proof) add(h *event.Heartbeat, mark uint64, seen time.Time) error {
+func (p *proof) add(h *event.Heartbeat, mark event.Place, seen time.Time) error {
 	if a := p.publisher.Load(); a != nil && *a != h.Publisher {
 		return nil // not in charge: it cannot know what is complete
 	}
@@ -133,16 +133,16 @@ func (p *proof) add(h *event.Heartbeat, mark uint64, seen time.Time) error {
 	if p.marks == nil {
 		p.marks = map[string]uint64{}
 	}
-	if last := p.marks[h.Publisher]; mark < last {
-		return fmt.Errorf("heartbeat mark went back from %d to %d", last, mark)
+	if last := p.marks[h.Publisher]; mark.Sequence < last {
+		return fmt.Errorf("heartbeat mark went back from %d to %d", last, mark.Sequence)
 	}
 	if _, lost := p.tail.has(mark); lost {
-		return fmt.Errorf("message %d was not there when those around it were read", mark)
+		return fmt.Errorf("message %d was not there when those around it were read, or was another one", mark.Sequence)
 	}
 	if _, known := p.marks[h.Publisher]; !known {
 		clear(p.marks) // a new one in charge; names of former ones must not pile up
 	}
-	p.marks[h.Publisher] = mark
+	p.marks[h.Publisher] = mark.Sequence
 	p.keep(beat{at: h.Time, seen: seen, mark: mark})
 	return nil
 }
@@ -176,10 +176,10 @@ func thin(beats []beat) []beat {
 }
 
 // asOf is the newest proved beat, false if there is none, and the mark of the next; 0 if there is none.
-func (p *proof) asOf() (b beat, next uint64, proved bool) {
+func (p *proof) asOf() (b beat, next event.Place, proved bool) {
 	pending := p.pending.Load()
 	if pending == nil {
-		return beat{}, 0, false
+		return beat{}, next, false
 	}
 	for _, b := range *pending {
 		if reached, _ := p.tail.has(b.mark); reached {
@@ -193,10 +193,10 @@ func (p *proof) asOf() (b beat, next uint64, proved bool) {
 // lag is how many messages of the delta stream lie between what the partition has dealt with and what it has heard of.
 func (p *proof) lag() uint64 {
 	pending, applied := p.pending.Load(), p.applied.Load()
-	if pending == nil || len(*pending) == 0 || (*pending)[0].mark <= applied {
+	if pending == nil || len(*pending) == 0 || (*pending)[0].mark.Sequence <= applied {
 		return 0
 	}
-	return (*pending)[0].mark - applied
+	return (*pending)[0].mark.Sequence - applied
 }
 
 // heartbeat takes a heartbeat for all its partitions.
@@ -218,7 +218,7 @@ func (f *freshness) heartbeat(h *event.Heartbeat) error {
 	}
 	defer f.prove()
 	for _, m := range h.Marks {
-		if err := f.partition[m.Partition].add(h, m.Sequence, seen); err != nil {
+		if err := f.partition[m.Partition].add(h, m.Place, seen); err != nil {
 			return fmt.Errorf("partition %d: %w", m.Partition, err)
 		}
 	}

@@ -82,7 +82,7 @@ func (t *tape) play(born time.Time, clock func() time.Time) *player {
 func (p *player) beat(at time.Time) {
 	h := event.Heartbeat{Time: at}
 	for i := range rail.Partition(rail.Partitions) {
-		h.Marks = append(h.Marks, event.Mark{Partition: i, Sequence: uint64(p.deltas)})
+		h.Marks = append(h.Marks, event.Mark{Partition: i, Place: event.Place{Sequence: uint64(p.deltas)}})
 	}
 	_ = p.Heartbeat(&h) // of the stream that is played
 	for i := range rail.Partition(rail.Partitions) {

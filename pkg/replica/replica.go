@@ -12,8 +12,9 @@
 //	R4  No count is ever negative or above capacity, and [a,b) inside [c,d) never has fewer than [c,d). A change that would make it so
 //	    is refused whole and quarantines the run (shown as UNKNOWN) until a good RunState comes.
 //	R5  Received = Applied + Duplicate + Held + Broken, always.
-//	R6  A replica is ready when it has taken every last RunState and all deltas up to the end that was seen at the start. Not before.
-//	R7  Age is proved by heartbeats: AsOf is the time of the newest heartbeat whose marks are all of messages that were read. Silence is not freshness.
+//	R6  A replica is ready when it has taken every last RunState and all deltas up to the end that was seen at the start. Not before;
+//	    and not if the streams were made anew, or everything was published again, since it began: what lay in one stream before and in another after does not make a whole.
+//	R7  Age is proved by heartbeats: AsOf is the time of the newest heartbeat whose marks are all of messages that were read: of the very ones, by their checksums. Silence is not freshness.
 //	R8  A reader never sees half of a RunDelta on one cell, nor a Version that goes back.
 //	R9  A stream that was recreated or rolled back is noticed and loaded again into a shadow, which is swapped in when it is ready and can prove
 //	    its age; meanwhile the old replica answers, marked degraded. It is noticed by a look at the streams, by their births in the heartbeats, by

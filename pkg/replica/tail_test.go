@@ -11,29 +11,33 @@ import (
 	"github.com/yupiao/yupiao/pkg/rail"
 )
 
+// sum stands for that of the message with a sequence.
+func sum(sequence uint64) uint64 { return sequence << 32 }
+
 // R7: what a tail says of a mark is what a list of all that was read says, as far as it remembers.
 func TestTail(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 0))
 	var tail tail
 	var all []uint64
-	if reached, lost := tail.has(7); reached || lost {
+	if reached, lost := tail.has(event.Place{Sequence: 7}); reached || lost {
 		t.Error("nothing was read, and a mark is reached")
 	}
 	tail.finish(7)
-	if reached, _ := tail.has(7); !reached {
+	if reached, _ := tail.has(event.Place{Sequence: 7}); !reached {
 		t.Error("all was read, of which nothing is there any more, and the mark is not reached")
 	}
 	for sequence := uint64(10); len(all) < 5*tailKept; sequence += 1 + r.Uint64N(16) {
-		tail.add(sequence)
-		tail.add(sequence - r.Uint64N(3)) // what comes twice changes nothing
+		tail.add(event.Place{Sequence: sequence, Sum: sum(sequence)})
+		tail.add(event.Place{Sequence: sequence - r.Uint64N(3), Sum: 9}) // what comes twice changes nothing
 		all = append(all, sequence)
 		mark := sequence + 3 - r.Uint64N(4*tailKept)
 		if mark > sequence+3 {
 			continue // below 0
 		}
-		reached, lost := tail.has(mark)
-		was := slices.Contains(all, mark)
-		switch oldest := tail.read[0]; {
+		says := []uint64{0, sum(mark), 8}[r.IntN(3)] // nothing, what it is, and another one
+		reached, lost := tail.has(event.Place{Sequence: mark, Sum: says})
+		was := slices.Contains(all, mark) && says != 8
+		switch oldest := tail.read[0].Sequence; {
 		case mark > sequence && (reached || lost):
 			t.Fatalf("%d after %d: %t, %t", mark, sequence, reached, lost)
 		case mark < oldest && !reached:
@@ -47,7 +51,7 @@ func TestTail(t *testing.T) {
 	}
 }
 
-// R7, R9: a mark is proved by the very message, not by another one of a higher number; if those around it were read, and not this one, the stream is another. A stranger's message proves nothing.
+// R7, R9: a mark is proved by the very message, not by another one of a higher number; if those around it were read, and not this one, or another one in its place, the stream is another. A stranger's message proves nothing.
 func TestMarksOfMessages(t *testing.T) {
 	g := newRig(t).ready()
 	batch := func(publisher string, sequence uint64) {
@@ -73,6 +77,14 @@ func TestMarksOfMessages(t *testing.T) {
 	batch("booking", 14)
 	if err := g.heartbeat("booking", noon, 12); err == nil {
 		t.Error("a mark of what was not there was taken")
+	}
+	g = newRig(t).ready()
+	g.replica.Deltas(g.part, &event.DeltaBatch{Publisher: "booking", Sum: 5}, 10)
+	for sum, other := range map[uint64]bool{0: false, 5: false, 6: true} {
+		h := event.Heartbeat{Time: noon, Publisher: "booking", Marks: []event.Mark{{Partition: g.part, Place: event.Place{Sequence: 10, Sum: sum}}}}
+		if err := g.replica.Heartbeat(&h); (err != nil) != other {
+			t.Errorf("a mark of message 10 with the sum %d: %v", sum, err)
+		}
 	}
 }
 

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -185,6 +188,26 @@ func (l *link) Check(ctx context.Context, name string) (feed.Sight, error) {
 	return sight, err
 }
 
+// Ends is part of feed.Link.
+func (l *link) Ends(ctx context.Context, name, pattern string) (all []feed.Message, err error) {
+	err = l.call(ctx, "ends "+name, func() error {
+		last := map[string]feed.Message{}
+		exists := l.server.with(name, func(s *stream) {
+			for i := range s.messages {
+				if m := &s.messages[i]; strings.HasPrefix(m.subject, strings.TrimSuffix(pattern, "*")) {
+					last[m.subject] = m.message()
+				}
+			}
+		})
+		if !exists {
+			return feed.ErrNoStream
+		}
+		all = slices.Collect(maps.Values(last))
+		return nil
+	})
+	return all, err
+}
+
 // LastOn is part of feed.Link.
 func (l *link) LastOn(ctx context.Context, name, subject string) (*feed.Message, error) {
 	return l.one(ctx, "last "+subject, name, func(s *stream) *stored { return s.on(subject) })
@@ -205,7 +228,8 @@ func (l *link) one(ctx context.Context, about, name string, get func(*stream) *s
 	err = l.call(ctx, about, func() error {
 		exists := l.server.with(name, func(s *stream) {
 			if found := get(s); found != nil {
-				m = &feed.Message{Subject: found.subject, Data: found.data, Format: found.format, At: found.at, Sequence: found.sequence}
+				message := found.message()
+				m = &message
 			}
 		})
 		switch {

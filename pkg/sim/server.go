@@ -39,6 +39,11 @@ type stored struct {
 	expires  time.Time // zero: never by itself
 }
 
+// message is what those get who ask for it.
+func (m *stored) message() feed.Message {
+	return feed.Message{Subject: m.subject, Data: m.data, Format: m.format, At: m.at, Sequence: m.sequence}
+}
+
 // stream keeps messages in order. Its zero value with a birth is an empty one.
 type stream struct {
 	created  time.Time
