@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -97,7 +98,7 @@ func TestAcknowledgementTellsOfARollback(t *testing.T) {
 			if l.publisher.Bookmark()[feed.DeltaStream].Owed {
 				t.Fatal("everything is to be published again before anything was lost")
 			}
-			l.restore(".older")
+			l.restore(".older", "")
 			l.must(next(l))
 			if !l.publisher.Bookmark()[feed.DeltaStream].Owed {
 				t.Error("nothing is to be published again")
@@ -114,12 +115,16 @@ func (l *line) keep(name string) {
 	l.server.Start()
 }
 
-// restore gives the server a copy in place of what it has stored.
-func (l *line) restore(name string) {
+// restore gives the server a copy in place of what it has stored; of one stream alone, if any is named.
+func (l *line) restore(name, stream string) {
 	l.t.Helper()
+	part := ""
+	if stream != "" {
+		part = filepath.Join("jetstream", "$G", "streams", stream)
+	}
 	l.server.Stop()
-	l.must(os.RemoveAll(l.server.Dir))
-	l.must(os.CopyFS(l.server.Dir, os.DirFS(l.server.Dir+name)))
+	l.must(os.RemoveAll(filepath.Join(l.server.Dir, part)))
+	l.must(os.CopyFS(filepath.Join(l.server.Dir, part), os.DirFS(filepath.Join(l.server.Dir+name, part))))
 	l.server.Start()
 }
 
@@ -137,7 +142,7 @@ func TestAnotherPastThatIsLonger(t *testing.T) {
 				l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Sell(l.run, 0)}))
 			}
 			l.keep(".long")
-			l.restore(".short")
+			l.restore(".short", "")
 			mark := func() feed.StreamMark { return l.publisher.Bookmark()[feed.DeltaStream] }
 			ctx, cancel := context.WithCancel(t.Context())
 			served := make(chan error, 1)
@@ -145,7 +150,7 @@ func TestAnotherPastThatIsLonger(t *testing.T) {
 			testkit.Eventually(t, "everything to be published again", func() bool { return mark().History == 1 && !mark().Owed })
 			cancel()
 			l.must(<-served)
-			l.restore(".long")
+			l.restore(".long", feed.DeltaStream)
 			next(l)
 			testkit.Eventually(t, "everything to be owed again, or published", func() bool { return mark().History == 2 || mark().Owed })
 		})
@@ -232,7 +237,7 @@ func TestStreamDeletedTwice(t *testing.T) {
 func TestBookmark(t *testing.T) {
 	rollBack := func(l *line, _ feed.Bookmark) {
 		l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE")) // the copy is older than the state, too
-		l.restore(".older")
+		l.restore(".older", "")
 	}
 	for name, lose := range map[string]func(*line, feed.Bookmark){
 		"kept":        func(*line, feed.Bookmark) {},
