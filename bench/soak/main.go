@@ -23,6 +23,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -89,6 +90,9 @@ func play(ctx context.Context, args []string) (held bool, err error) {
 	}
 	if flags.NArg() > 0 || o.length < 10*time.Second || o.rate < 1 || o.day < 5*time.Second || o.faultEvery < 5*time.Second || o.out == "" {
 		return false, errors.New("want flags alone, --out, at least 10s --for, a rate, and 5s for --day and --fault-every; see --help")
+	}
+	if strings.Contains(o.kinds, "K") && !strings.Contains(o.kinds, "J") {
+		return false, fmt.Errorf("--faults %s: K puts back what J has copied; want J as well", o.kinds)
 	}
 	return soak(ctx, o)
 }
