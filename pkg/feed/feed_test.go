@@ -165,6 +165,29 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// P3: whoever took charge fences off the one before, which publishes nothing any more, whatever it is asked for, and says so.
+func TestFencedOff(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{})
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
+	former := l.publisher
+	l.through(testkit.Conn(t, l.server))
+	sale := []feed.Change{l.ledger.Sell(l.run, 1)}
+	for range 2 {
+		if err := former.Publish(t.Context(), sale); !errors.Is(err, feed.ErrFenced) {
+			t.Errorf("publish: %v", err)
+		}
+	}
+	if _, err := former.Republish(t.Context(), 0); !errors.Is(err, feed.ErrFenced) {
+		t.Errorf("republish: %v", err)
+	}
+	l.must(l.publisher.Publish(t.Context(), sale))
+	stream, err := l.js.Stream(t.Context(), feed.DeltaStream)
+	l.must(err)
+	if last := stream.CachedInfo().State.LastSeq; last != 2*rail.Partitions+2 { // both took charge, and each has published one change
+		t.Errorf("%d messages", last)
+	}
+}
+
 // A run that is long over is left out whole: its state would expire at once, and its delta alone would be a riddle.
 func TestRunThatIsOver(t *testing.T) {
 	l := newLine(t, feed.PublisherOptions{})
