@@ -34,19 +34,16 @@ func main() {
 }
 
 func run(pkg, target string) error {
-	dir, err := output("go", "list", "-f", "{{.Dir}}", pkg)
+	about, err := output("go", "list", "-f", "{{.Dir}}\n{{.ImportPath}}\n{{.Module.Path}}", pkg)
 	if err != nil {
 		return err
 	}
+	lines := strings.Split(about, "\n")
+	if len(lines) != 3 {
+		return fmt.Errorf("%s: want one package", pkg)
+	}
+	dir, path, module := lines[0], lines[1], lines[2]
 	cache, err := output("go", "env", "GOCACHE")
-	if err != nil {
-		return err
-	}
-	module, err := output("go", "list", "-m")
-	if err != nil {
-		return err
-	}
-	path, err := output("go", "list", pkg)
 	if err != nil {
 		return err
 	}

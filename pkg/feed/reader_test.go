@@ -59,6 +59,33 @@ func (r *recorder) Tick(rail.Partition, uint64)         {}
 func (r *recorder) Heartbeat(*event.Heartbeat) error    { r.beats.Add(1); return nil }
 func (r *recorder) Loaded(uint64, map[string]time.Time) { r.note(func() { r.loaded = true }) }
 
+// until waits for what was given to it.
+func (r *recorder) until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	testkit.Eventually(t, what, func() (so bool) {
+		r.note(func() { so = holds() })
+		return so
+	})
+}
+
+func (r *recorder) untilLoaded(t *testing.T) {
+	t.Helper()
+	r.until(t, "all to be loaded", func() bool { return r.loaded })
+}
+
+// diverges waits for the end of a reader that has to load again.
+func (l *line) diverges(ended <-chan error) {
+	l.t.Helper()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, feed.ErrDiverged) {
+			l.t.Error(err)
+		}
+	case <-time.After(testkit.Patience):
+		l.t.Error("the reader goes on")
+	}
+}
+
 // read runs a reader until the test ends; the error that ended it before is in the channel.
 func (l *line) read(sink feed.Sink) <-chan error { return l.readBy(testkit.Conn(l.t, l.server), sink) }
 
@@ -105,17 +132,9 @@ func TestBrokenMessages(t *testing.T) {
 	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Sell(l.run, 1)}))
 	r := &recorder{}
 	l.read(r)
-	testkit.Eventually(t, "the end", func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.loaded
-	})
+	r.untilLoaded(t)
 	l.must(l.plain.Publish("yupiao.v1.heartbeat", []byte("\xff")))
-	testkit.Eventually(t, "the heartbeat", func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.broken) == 10
-	})
+	r.until(t, "the heartbeat", func() bool { return len(r.broken) == 10 })
 	all := strings.Join(r.broken, "\n")
 	for _, want := range []string{
 		day + ".B1 at 1: broken message: decode state", day + ".B2 at 2: broken message: state: run " + day + ".G7 does not belong on subject", "tomorrow.B3 at 3: broken message: subject",
@@ -155,7 +174,7 @@ func TestAnotherPast(t *testing.T) {
 	ended := l.read(r)
 	came := func(want int) {
 		t.Helper()
-		testkit.Eventually(t, "the deltas", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.loaded && r.deltas == want })
+		r.until(t, "the deltas", func() bool { return r.loaded && r.deltas == want })
 	}
 	came(1)
 	batch(event.Sum(last))
@@ -164,13 +183,8 @@ func TestAnotherPast(t *testing.T) {
 	batch(event.Sum(last))
 	came(4)
 	batch(wrong)
-	select {
-	case err := <-ended:
-		if !errors.Is(err, feed.ErrDiverged) || r.deltas != 4 {
-			t.Errorf("%d deltas, and %v", r.deltas, err)
-		}
-	case <-time.After(testkit.Patience):
-		t.Error("the reader goes on")
+	if l.diverges(ended); r.deltas != 4 {
+		t.Errorf("%d deltas", r.deltas)
 	}
 }
 
@@ -217,16 +231,11 @@ func TestFallsWhileItLoads(t *testing.T) {
 				}
 			}}, r)
 			if name == "nothing" {
-				testkit.Eventually(t, "the end", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.loaded })
+				r.untilLoaded(t)
 				return
 			}
-			select {
-			case err := <-ended:
-				if !errors.Is(err, feed.ErrDiverged) || name == "published again" && r.loaded {
-					t.Errorf("loaded: %t, and %v", r.loaded, err)
-				}
-			case <-time.After(testkit.Patience):
-				t.Error("the reader goes on")
+			if l.diverges(ended); name == "published again" && r.loaded {
+				t.Error("it said that all was read")
 			}
 		})
 	}
@@ -293,7 +302,7 @@ func TestStatesFellBackUnnoticed(t *testing.T) {
 	}
 	link, r := &behind{Link: testkit.Conn(t, l.server)}, new(recorder)
 	l.readBy(link, r)
-	testkit.Eventually(t, "loaded", func() bool { r.mu.Lock(); defer r.mu.Unlock(); return r.loaded })
+	r.untilLoaded(t)
 	some()
 	if n := r.beats.Load(); n != 0 {
 		t.Errorf("%d heartbeats were taken for proofs", n)

@@ -118,10 +118,7 @@ func (b *backend) renew() {
 		return
 	}
 	b.renewed = time.Now()
-	mark := b.publisher.Bookmark()
-	b.world.mu.Lock()
-	b.world.bookmark = mark
-	b.world.mu.Unlock()
+	b.world.acknowledged(nil, b.publisher.Bookmark())
 }
 
 // acknowledged notes in the database what was published.
