@@ -53,5 +53,5 @@
 //
 // Each outside library has one owner: nats.go in feed, the databases' drivers and goose in store, nats-server in broker, protobuf in event (and in metrics, whose format it is), gin in httpapi, ristretto and compress in answer, Prometheus in metrics, OpenTelemetry in trace, viper and fsnotify in config, HdrHistogram and the kernel's calls (golang.org/x/sys) in load.
 //
-// Where is the rule for a lost event? In replica, rule R3; its code is replica/writer.go and replica/repair.go.
+// Where is the rule for a lost event? In replica, rule R3; its code is replica/writer.go (found), trouble.go (kept aside) and repair.go (mended).
 package pkg

@@ -24,7 +24,7 @@ var plants = []plant{
 	{"ready before all is read (R6)", "feed/reader.go", "if seen[name].Messages == 0 || messages.Empty() {", "if true {", ""},
 	{"a version without its counts (R8)", "replica/writer.go", "err := w.apply.Apply(sheet.Counts, d.Adjusts)", "var err error", ""},
 	{"a mark is believed whatever was read (R7)", "replica/tail.go", "		return false, false\n", "		return true, false\n", ""},
-	{"nobody says that a run is behind (R3)", "replica/writer.go", "	e.run.setHealth(now)\n", "	if now != Behind {\n		e.run.setHealth(now)\n	}\n", ""},
+	{"nobody says that a run is behind (R3)", "replica/trouble.go", "	e.run.setHealth(now)\n", "	if now != Behind {\n		e.run.setHealth(now)\n	}\n", ""},
 	{"a run that is behind is not mended (R3)", "replica/repair.go", "if !w.replica.ask(want) {", "if want.run.Trip != \"\" {", ""},
 	{"an event is not counted (R5)", "replica/writer.go", "		w.tally.Received++\n		w.heard(", "		w.heard(", ""},
 	{"what came before its pattern is forgotten", "replica/repair.go", "			w.state(e, state)\n", "			_ = state\n", ""},
@@ -35,7 +35,7 @@ var plants = []plant{
 	{"a replica is swapped in as soon as it is ready (R9)", "replica/follower.go", "	if before == nil {\n", "	if true {\n", ""},
 	{"a heartbeat of what is not published (P5)", "feed/serve.go", "Time: time.Unix(0, complete)", "Time: time.Now()", ""},
 	{"a change is marked before it is published (P1)", "booking/relay.go", "		if err := p.Publish(ctx, batch); err != nil {\n			return published, err\n		}\n		o.Ack(len(changes))\n", "		o.Ack(len(changes))\n		if err := p.Publish(ctx, batch); err != nil {\n			return published, err\n		}\n", ""},
-	{"digests are not looked at (R10)", "replica/repair.go", "		if ours == theirs {", "		if true {", "forget,restart"},
+	{"digests are not looked at (R10)", "replica/audit.go", "		if ours == theirs {", "		if true {", "forget,restart"},
 	{"what is outstanding counts as complete (B6)", "booking/outbox.go", "return o.queue[0].At.Add(-1)", "return o.tick()", ""},
 	// Behind each of these stands another rule, and 2,000 schedules break none: a day is not called complete before a digest agrees; a mark counts only for the very message (R7), and
 	// deltas that come twice change nothing (R2); the bookmark tells the history too, and its message; batches are a chain (P3); a state that is too old is found by digests, and by healing; where none is published, everything is. The rule's own test finds it.
