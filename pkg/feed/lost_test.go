@@ -171,6 +171,67 @@ func TestDeletedStreamIsOneDebt(t *testing.T) {
 	}
 }
 
+// tardy is a link on which a state that is sent while a stream is not there takes its time, and arrives when the stream has been made anew: as soon as everything is being published again, if that does not wait for it.
+type tardy struct {
+	feed.Link
+	on, held           atomic.Bool
+	sent               chan struct{}
+	made, republishing context.Context
+	make, republish    func()
+}
+
+func (l *tardy) Ensure(ctx context.Context, limits feed.Limits) error {
+	err := l.Link.Ensure(ctx, limits)
+	l.make()
+	return err
+}
+
+func (l *tardy) Send(m feed.Outgoing) (feed.Ack, error) {
+	switch {
+	case !l.on.Load():
+	case m.Subject == "yupiao.v1.network":
+		l.republish()
+	case l.held.CompareAndSwap(false, true):
+		close(l.sent)
+		return func(ctx context.Context) (uint64, error) {
+			<-l.made.Done()
+			select {
+			case <-l.republishing.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+			ack, err := l.Link.Send(m)
+			if err != nil {
+				return 0, err
+			}
+			return ack(ctx)
+		}, nil
+	}
+	return l.Link.Send(m)
+}
+
+// P6: a state that was on its way when its stream fell back, and arrives in the one that there is now, is no reason to publish everything again once more.
+func TestStateOnItsWay(t *testing.T) {
+	l := newLine(t, feed.PublisherOptions{HealEvery: time.Hour})
+	link := &tardy{Link: testkit.Conn(t, l.server), sent: make(chan struct{}), make: func() {}}
+	l.through(link)
+	link.made, link.make = context.WithCancel(t.Context())
+	link.republishing, link.republish = context.WithCancel(t.Context())
+	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1), l.ledger.Open(l.elsewhere(), 1)}))
+	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
+	link.on.Store(true)
+	published := make(chan error, 1)
+	go func() { published <- l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Suspend(l.run, true)}) }()
+	<-link.sent
+	l.serve()
+	l.must(<-published)
+	testkit.Eventually(t, "everything to be published again", func() bool {
+		return l.publisher.Stats().Republished > 0 && !l.publisher.Bookmark()[feed.DeltaStream].Owed
+	})
+	if n := l.publisher.Stats().Republished; n != 1 {
+		t.Errorf("everything was published again %d times", n)
+	}
+}
+
 // R10: a list of versions tells of a message of the stream that there is, not of the longer one that was there before: a node would wait for it, and lack what it lacks, until the new one is as long.
 func TestListsAreOfTheStreamThatThereIs(t *testing.T) {
 	l := newLine(t, feed.PublisherOptions{HealEvery: time.Hour})
@@ -378,26 +439,10 @@ func TestRepublishTakesItsTime(t *testing.T) {
 	}
 }
 
-// gated is an authority that, once shut, lets nobody have a state before it is opened.
-type gated struct {
-	*testkit.Ledger
-	shut  atomic.Bool
-	asked chan struct{} // gets a value when somebody waits
-	open  chan struct{} // closed to let them go on
-}
-
-func (g *gated) State(run rail.RunID) (event.RunState, bool) {
-	if g.shut.Load() {
-		g.asked <- struct{}{}
-		<-g.open
-	}
-	return g.Ledger.State(run)
-}
-
 // P6: a stream that vanished is filled again with every run, changed since or not. There is no heartbeat meanwhile; later ones tell of the new
 // stream, and later batches that everything was published again.
 func TestStreamIsFilledAgain(t *testing.T) {
-	authority := &gated{Ledger: testkit.NewLedger(testkit.Pattern("G1", 600)), asked: make(chan struct{}, 1), open: make(chan struct{})}
+	authority := testkit.NewGate(testkit.NewLedger(testkit.Pattern("G1", 600)))
 	const round = 10 * time.Millisecond
 	l := newLineOf(t, feed.PublisherOptions{HeartbeatEvery: round, DigestEvery: round, HealEvery: time.Hour}, authority.Ledger, authority)
 	heard := make(chan *nats.Msg, 1000)
@@ -407,9 +452,9 @@ func TestStreamIsFilledAgain(t *testing.T) {
 	l.publisher.Complete(time.Now())
 	l.serve()
 	<-heard
-	authority.shut.Store(true)
+	authority.Shut()
 	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_STATE"))
-	<-authority.asked
+	<-authority.Asked
 	l.digests(2) // a heartbeat that was on its way has arrived
 	for len(heard) > 0 {
 		<-heard
@@ -417,8 +462,7 @@ func TestStreamIsFilledAgain(t *testing.T) {
 	if l.digests(20); len(heard) > 0 {
 		t.Errorf("%d heartbeats before everything was published again", len(heard))
 	}
-	authority.shut.Store(false)
-	close(authority.open)
+	authority.Release()
 	m := <-heard
 	h, err := event.DecodeHeartbeat(m.Data, event.Protobuf)
 	l.must(err)

@@ -124,6 +124,8 @@ type Publisher struct {
 	sending sync.Mutex                                // guards sent, and the order in which states are sent
 	sent    map[rail.Date]map[rail.RunID]rail.Version // of the newest state that was sent
 
+	flights flights // messages that were sent, and of which it is not known whether they arrived
+
 	history atomic.Uint64 // how often everything was published again, by this publisher and those before it
 	stats   publisherStats
 }
@@ -357,12 +359,15 @@ func (p *Publisher) send(m *message) (Ack, error) {
 	if strings.HasPrefix(m.subject, subjectState) {
 		stream = streamState
 	}
+	landed := p.flights.begin()
 	before := p.highest[stream].Load()
 	ack, err := p.link.Send(m.outgoing())
 	if err != nil {
+		landed()
 		return nil, err
 	}
 	return func(ctx context.Context) (uint64, error) {
+		defer landed()
 		sequence, err := ack(ctx)
 		if err == nil {
 			p.acknowledged(stream, sequence, before)

@@ -145,7 +145,11 @@ func (p *Publisher) lookAtStreams(ctx context.Context) error {
 	if err := within(p.stamp); err != nil {
 		return err
 	}
-	owed := p.owed.Load()                                               // now that each partition has met the streams that are there: what fell with them is paid at once, and not partition by partition
+	if err := within(p.flights.land); err != nil {
+		return err
+	}
+	// Now that each partition has met the streams that are there, and each state has that was on its way: what fell with them is paid at once, and not once more for each who learns of it.
+	owed := p.owed.Load()
 	if err := errors.Join(p.republish(ctx), within(note)); err != nil { // noted again: heartbeats tell when the new ones were made
 		return err
 	}

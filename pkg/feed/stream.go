@@ -88,9 +88,7 @@ func publishSome(ctx context.Context, send sender, messages []message, done func
 	defer cancel()
 	for i, ack := range acks {
 		m := &messages[i]
-		switch _, err := ack(patience); {
-		case ctx.Err() != nil:
-			return nil, nil, fmt.Errorf("publish %s: %w", m.subject, ctx.Err())
+		switch _, err := ack(patience); { // of each, though ctx may have ended: whoever waits for what is on its way has to know
 		case errors.Is(err, errSuperseded):
 		case refusal(err):
 			refused = cmp.Or(refused, fmt.Errorf("publish %s: %w", m.subject, err))
@@ -100,6 +98,9 @@ func publishSome(ctx context.Context, send sender, messages []message, done func
 		default:
 			done(m, nil)
 		}
+	}
+	if len(failed) > 0 && ctx.Err() != nil {
+		return nil, nil, fmt.Errorf("publish %s: %w", failed[0].subject, ctx.Err())
 	}
 	return failed, refused, nil
 }

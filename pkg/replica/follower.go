@@ -79,10 +79,27 @@ func (f *Follower) Run(ctx context.Context) error {
 		if replica.isReady() && time.Since(began) > steady {
 			wait = 50 * time.Millisecond
 		}
+		if errors.Is(err, feed.ErrDiverged) {
+			f.settle(ctx)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-time.After(wait):
+		}
+	}
+}
+
+// settling is how long the next replica of a stream that fell back waits for the publisher.
+const settling = 30 * time.Second
+
+// settle waits until the publisher tells of the streams as they are, unless a replica would be shown without its word (R9).
+func (f *Follower) settle(ctx context.Context) {
+	if before := f.current.Load(); before != nil {
+		if _, proves := before.AsOf(); proves {
+			ctx, cancel := context.WithTimeout(ctx, settling)
+			defer cancel()
+			_ = feed.Settled(ctx, f.link) // if that does not come, it is loaded all the same
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yupiao/yupiao/pkg/event"
 	"github.com/yupiao/yupiao/pkg/feed"
 	"github.com/yupiao/yupiao/pkg/rail"
 	"github.com/yupiao/yupiao/pkg/replica"
@@ -26,6 +27,7 @@ type line struct {
 	ctx       context.Context
 	server    *testkit.Host
 	ledger    *testkit.Ledger
+	gate      *testkit.Gate // before it
 	publisher *feed.Publisher
 	follower  *replica.Follower
 	retire    context.CancelFunc // of the publisher's duties; it can still publish
@@ -42,6 +44,7 @@ func newLine(t *testing.T, runs int) *line { return newLineOn(t, testkit.Broker(
 func newLineOn(t *testing.T, server *testkit.Host, runs int) *line {
 	p := testkit.Pattern("G1", 600)
 	l := &line{t: t, server: server, ledger: testkit.NewLedger(p)}
+	l.gate = testkit.NewGate(l.ledger)
 	ctx, cancel := context.WithCancel(context.Background())
 	l.ctx = ctx
 	t.Cleanup(cancel)
@@ -58,7 +61,7 @@ func newLineOn(t *testing.T, server *testkit.Host, runs int) *line {
 // publish starts a publisher with its standing duties.
 func (l *line) publish(p *timetable.Pattern, o feed.PublisherOptions) {
 	l.t.Helper()
-	publisher, err := feed.NewPublisher(l.ctx, testkit.Conn(l.t, l.server), l.ledger, o)
+	publisher, err := feed.NewPublisher(l.ctx, testkit.Conn(l.t, l.server), l.gate, o)
 	if err == nil {
 		err = errors.Join(publisher.Network(l.ctx, testkit.Network()), publisher.Patterns(l.ctx, []*timetable.Pattern{p}))
 	}
@@ -276,7 +279,17 @@ func TestShadowWaitsForProof(t *testing.T) {
 		}
 	}
 	l.publish(testkit.Pattern("G1", 600), feed.PublisherOptions{}) // makes the streams; nothing is complete yet, so nothing is proved
-	testkit.Eventually(t, "the shadow to be loaded", func() bool { return loads.Load() > 1 })
+	stranger := event.Heartbeat{Time: time.Now(), Publisher: "a stranger", Created: l.births()}
+	data, err := event.EncodeHeartbeat(&stranger, event.Protobuf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, "the shadow to be loaded", func() bool {
+		if err := p.Publish("yupiao.v1.heartbeat", data); err != nil {
+			t.Fatal(err)
+		}
+		return loads.Load() > 1
+	})
 	opening := make([]feed.Change, 0, len(l.runs))
 	for _, run := range l.runs {
 		opening = append(opening, l.ledger.Open(run, 2))
@@ -290,6 +303,46 @@ func TestShadowWaitsForProof(t *testing.T) {
 	l.publisher.Complete(time.Now())
 	testkit.Eventually(t, "the shadow to be swapped in", func() bool { return l.follower.Reloads() > 0 })
 	l.converges()
+}
+
+// births are when the streams were made that there are.
+func (l *line) births() map[string]time.Time {
+	l.t.Helper()
+	out := map[string]time.Time{}
+	for _, name := range []string{"YUPIAO_REFERENCE", "YUPIAO_STATE", feed.DeltaStream} {
+		sight, err := testkit.Conn(l.t, l.server).Look(l.ctx, name)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		out[name] = sight.Created
+	}
+	return out
+}
+
+// R9: a stream that fell back is loaded once, when all is there again, and not before: in vain, and in the way of those who fill it.
+func TestShadowWaitsForTheStream(t *testing.T) {
+	l := newLine(t, 50)
+	var loads atomic.Int64
+	l.follow(func(s feed.Sink) feed.Sink { return loaded{s, &loads} })
+	l.converges()
+	testkit.Eventually(t, "a proof", func() bool {
+		_, proved := l.follower.Replica().AsOf()
+		return proved
+	})
+	l.gate.Shut()
+	if _, err := testkit.Plain(t, l.server).Request("$JS.API.STREAM.DELETE.YUPIAO_STATE", nil, testkit.Patience); err != nil {
+		t.Fatal(err)
+	}
+	<-l.gate.Asked // whoever fills it again waits
+	testkit.Eventually(t, "the node to notice", func() bool { return l.follower.Degraded() != "" })
+	end := l.publisher.Stats().Digests + 10
+	testkit.Eventually(t, "some rounds of digests", func() bool { return l.publisher.Stats().Digests >= end })
+	l.gate.Release()
+	testkit.Eventually(t, "a reload", func() bool { return l.follower.Reloads() > 0 })
+	l.converges()
+	if n := loads.Load(); n != 2 {
+		t.Errorf("it was loaded %d times; want twice, at first and when all was there again", n)
+	}
 }
 
 // R9: a server that comes back with an older copy of its files.

@@ -16,8 +16,8 @@
 //	    and not if the streams were made anew, or everything was published again, since it began: what lay in one stream before and in another after does not make a whole.
 //	R7  Age is proved by heartbeats: AsOf is the time of the newest heartbeat whose marks are all of messages that were read: of the very ones, by their checksums. Silence is not freshness.
 //	R8  A reader never sees half of a RunDelta on one cell, nor a Version that goes back.
-//	R9  A stream that was recreated or rolled back is noticed and loaded again into a shadow, which is swapped in when it is ready and can prove
-//	    its age; meanwhile the old replica answers, marked degraded. It is noticed by a look at the streams, by their births in the heartbeats, by
+//	R9  A stream that was recreated or rolled back is noticed and loaded again into a shadow, as soon as a heartbeat tells of it as it is now, or half a minute later; the shadow is swapped in when it is
+//	    ready and can prove its age; meanwhile the old replica answers, marked degraded. It is noticed by a look at the streams, by their births in the heartbeats, by
 //	    a mark that goes back, by a batch that comes after another message than the one that was read, and by a publisher that says it has published everything again.
 //	R10 A digest of the publisher's that differs at the same point is said so, and the runs that differ are repaired. A version that was heard of, and that
 //	    its lists say time and again is above what the booking system has, is not believed any more.

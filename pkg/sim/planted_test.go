@@ -57,6 +57,8 @@ var plants = []plant{
 	{"heartbeats go on while states are late (P2)", "feed/serve.go", "	if p.late() {\n", "	if false {\n", "TestStatesThatDoNotPass"},
 	{"late states are not handed on (P2)", "feed/publisher.go", "p.inherited = before.Covered;", "p.inherited = time.Now();", "TestBookmarkTellsOfLateStates"},
 	{"a busy run's deltas are as old as ever (P2)", "feed/cover.go", "case present.After(u.oldest) &&", "case false &&", "TestStateOfABusyRun"},
+	{"what is on its way is not waited for (P6)", "feed/serve.go", "if err := within(p.flights.land); err != nil {", "if err := within(p.reference); err != nil {", "TestStateOnItsWay"},
+	{"a stream is read before it is filled (R9)", "replica/follower.go", "if errors.Is(err, feed.ErrDiverged) {", "if false {", "TestShadowWaitsForTheStream"},
 	{"lists are as of a message that is gone (R10)", "feed/partition.go", "min(w.through, w.sequence())", "w.through", "TestListsAreOfTheStreamThatThereIs"},
 	{"states go before nodes let their date go (P2)", "feed/publisher.go", "s.Run.Date.At(p.longest, p.location)", "s.Run.Date.At(0, p.location)", "TestYesterdaysRunsAreFilledAgain"},
 	{"a late retry puts an older state in a newer one's place (P2)", "feed/publisher.go", "if day[m.run].Above(m.version) {", "if false {", "TestLateRetry"},

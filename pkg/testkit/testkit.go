@@ -255,3 +255,32 @@ func (l *Ledger) Runs() (all []rail.RunID) {
 	}
 	return all
 }
+
+// Gate is an authority that, once shut, lets nobody have a state. Safe for concurrent use.
+type Gate struct {
+	*Ledger
+	// Asked gets a value when somebody waits, unless it has one.
+	Asked chan struct{}
+	shut  atomic.Pointer[chan struct{}] // closed to let them go on; nil: open
+}
+
+// NewGate is an open one before a ledger.
+func NewGate(l *Ledger) *Gate { return &Gate{Ledger: l, Asked: make(chan struct{}, 1)} }
+
+// Shut lets nobody pass from now on.
+func (g *Gate) Shut() { g.shut.Store(new(make(chan struct{}))) }
+
+// Release lets those pass who wait, and all others.
+func (g *Gate) Release() { close(*g.shut.Swap(nil)) }
+
+// State is part of feed.Authority.
+func (g *Gate) State(run rail.RunID) (event.RunState, bool) {
+	if shut := g.shut.Load(); shut != nil {
+		select {
+		case g.Asked <- struct{}{}:
+		default:
+		}
+		<-*shut
+	}
+	return g.Ledger.State(run)
+}
