@@ -157,15 +157,21 @@ func TestAnotherPastThatIsLonger(t *testing.T) {
 	}
 }
 
+// republished waits until everything was published again, and nothing is owed.
+func (l *line) republished() {
+	l.t.Helper()
+	testkit.Eventually(l.t, "everything to be published again", func() bool {
+		return l.publisher.Stats().Republished > 0 && !l.publisher.Bookmark()[feed.DeltaStream].Owed
+	})
+}
+
 // P6: a stream that was deleted is filled again once, though every partition finds for itself that it fell back.
 func TestDeletedStreamIsOneDebt(t *testing.T) {
 	l := newLine(t, feed.PublisherOptions{HealEvery: time.Hour})
 	l.must(l.publisher.Publish(t.Context(), []feed.Change{l.ledger.Open(l.run, 1)}))
 	l.serve()
 	l.must(l.js.DeleteStream(t.Context(), "YUPIAO_DELTA"))
-	testkit.Eventually(t, "everything to be published again", func() bool {
-		return l.publisher.Stats().Republished > 0 && !l.publisher.Bookmark()[feed.DeltaStream].Owed
-	})
+	l.republished()
 	if n := l.publisher.Stats().Republished; n != 1 {
 		t.Errorf("everything was published again %d times", n)
 	}
@@ -224,9 +230,7 @@ func TestStateOnItsWay(t *testing.T) {
 	<-link.sent
 	l.serve()
 	l.must(<-published)
-	testkit.Eventually(t, "everything to be published again", func() bool {
-		return l.publisher.Stats().Republished > 0 && !l.publisher.Bookmark()[feed.DeltaStream].Owed
-	})
+	l.republished()
 	if n := l.publisher.Stats().Republished; n != 1 {
 		t.Errorf("everything was published again %d times", n)
 	}
@@ -242,9 +246,7 @@ func TestListsAreOfTheStreamThatThereIs(t *testing.T) {
 	}
 	l.serve()
 	l.must(l.js.DeleteStream(t.Context(), feed.DeltaStream))
-	testkit.Eventually(t, "everything to be published again", func() bool {
-		return l.publisher.Stats().Republished > 0 && !l.publisher.Bookmark()[feed.DeltaStream].Owed
-	})
+	l.republished()
 	data, err := event.EncodeVersionsRequest(event.VersionsRequest{Partition: l.run.Partition(), Date: l.run.Date})
 	l.must(err)
 	reply, err := l.plain.Request("yupiao.v1.versions", data, testkit.Patience)

@@ -186,12 +186,7 @@ func TestAgeFollowsThePublisher(t *testing.T) {
 	l := newLine(t, 10)
 	l.follow(nil)
 	for range 3 {
-		at := time.Now()
-		l.publisher.Complete(at)
-		testkit.Eventually(t, "AsOf reaches what is complete", func() bool {
-			asOf, ok := l.follower.Replica().AsOf()
-			return ok && !asOf.Before(at.Truncate(time.Microsecond))
-		})
+		l.proves()
 	}
 	// P5: a change that is committed but not yet handed over holds the time back.
 	committed := l.ledger.Sell(l.runs[0], 1)
@@ -267,10 +262,7 @@ func TestShadowWaitsForProof(t *testing.T) {
 	l := newLine(t, 50)
 	var loads atomic.Int64
 	l.follow(func(s feed.Sink) feed.Sink { return loaded{s, &loads} })
-	testkit.Eventually(t, "a proof", func() bool {
-		_, proved := l.follower.Replica().AsOf()
-		return proved
-	})
+	l.proves()
 	l.retire()
 	p := testkit.Plain(t, l.server)
 	for _, stream := range []string{"YUPIAO_STATE", "YUPIAO_DELTA"} {
@@ -325,10 +317,7 @@ func TestShadowWaitsForTheStream(t *testing.T) {
 	var loads atomic.Int64
 	l.follow(func(s feed.Sink) feed.Sink { return loaded{s, &loads} })
 	l.converges()
-	testkit.Eventually(t, "a proof", func() bool {
-		_, proved := l.follower.Replica().AsOf()
-		return proved
-	})
+	l.proves()
 	l.gate.Shut()
 	if _, err := testkit.Plain(t, l.server).Request("$JS.API.STREAM.DELETE.YUPIAO_STATE", nil, testkit.Patience); err != nil {
 		t.Fatal(err)
